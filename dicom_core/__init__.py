@@ -1,0 +1,1 @@
+"""DICOM Functions: a DICOMweb service that runs as Azure Functions."""

@@ -1,0 +1,89 @@
+"""What a transaction may raise, each with the HTTP status it becomes (PS3.18 8.5).
+
+    TransactionError
+    ├── BadRequest             400
+    ├── ResourceNotFound       404
+    ├── NotAcceptable          406
+    ├── PayloadTooLarge        413
+    ├── UnsupportedMediaType   415
+    ├── RangeNotSatisfiable    416
+    └── StorageUnavailable     503
+
+The failure of one instance of a Store is data (`FailureReason`), never an exception. The text of an error is
+sent to the user agent: it says what was wrong and where, and holds no attribute values (patient data).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TransactionError(Exception):
+    """A transaction that ends in an error status; its text is the body of the answer."""
+
+    status: ClassVar[int]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Header fields that belong to the answer beside its text."""
+        return {}
+
+
+class BadRequest(TransactionError):
+    """The syntax of the path, a header, a parameter or the payload is wrong."""
+
+    status = 400
+
+
+class ResourceNotFound(TransactionError):
+    """The Target Resource does not exist."""
+
+    status = 404
+
+
+class NotAcceptable(TransactionError):
+    """None of the Acceptable Media Types can be given (PS3.18 8.7.8.1)."""
+
+    status = 406
+
+
+class PayloadTooLarge(TransactionError):
+    """The request is larger than this service takes."""
+
+    status = 413
+
+
+class UnsupportedMediaType(TransactionError):
+    """The Content-Type of a request is not one that the transaction takes."""
+
+    status = 415
+
+
+class RangeNotSatisfiable(TransactionError):
+    """The Range lies outside of the representation (RFC 9110 15.5.17)."""
+
+    status = 416
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"Range: the representation has {length} bytes")
+        self.length = length
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The complete length, so that the user agent can ask again."""
+        return {"Content-Range": f"bytes */{self.length}"}
+
+
+class StorageUnavailable(TransactionError):
+    """An adapter could not reach its service, or lost too many races; nothing was changed half."""
+
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to try again, in seconds."""
+        return {"Retry-After": str(self.retry_after)}

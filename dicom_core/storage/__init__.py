@@ -1,0 +1,1 @@
+"""The ports, implemented: blobs and tables in an Azure Storage account, and memory."""

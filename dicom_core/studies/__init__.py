@@ -1,0 +1,1 @@
+"""The Studies Service (PS3.18 10): one module per transaction."""

@@ -1,0 +1,48 @@
+"""Names of transactions and of stored versions.
+
+A transaction is named by a ULID: 48 bits of time in milliseconds and 80 random bits in Crockford's base 32, so
+that names sort by time (github.com/ulid/spec). The version of an instance is `{transaction}-{part}`, the number
+of its part in the request in four hex digits: it names the blob, orders "latest", and is the ETag.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUES = {character: value for value, character in enumerate(_ALPHABET)}
+MAX_PARTS = 0x10000
+
+
+def new_transaction() -> str:
+    """Name a transaction that starts now."""
+    return _encode((time.time_ns() // 1_000_000) << 80 | secrets.randbits(80))
+
+
+def transaction_after(transaction: str) -> str:
+    """Name a transaction that sorts after the given one, and is of now if that is later."""
+    value = 0
+    for character in transaction:
+        value = value << 5 | _VALUES[character]
+    return max(new_transaction(), _encode(value + (1 << 40)))
+
+
+def version_of(transaction: str, part: int) -> str:
+    """Name the version that a part (from 0) of a transaction stores."""
+    return f"{transaction}-{part:04x}"
+
+
+def transaction_of(version: str) -> str:
+    """Return the transaction that stored a version."""
+    return version.partition("-")[0]
+
+
+def spread(transaction: str) -> str:
+    """Two hex digits that spread the blobs of transactions over storage partitions."""
+    return hashlib.blake2b(transaction.encode(), digest_size=1).hexdigest()
+
+
+def _encode(value: int) -> str:
+    return "".join(_ALPHABET[value >> shift & 31] for shift in range(125, -1, -5))
