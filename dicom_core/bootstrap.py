@@ -1,0 +1,50 @@
+"""Settings → credential → stores, once per worker, when the first request needs them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from azure.identity.aio import DefaultAzureCredential
+
+from dicom_core.ports import Stores
+from dicom_core.settings import IdentityAccount, Settings, SharedKeyAccount
+from dicom_core.storage.blobs import BlobStore, Container
+from dicom_core.storage.rest import Bearer, Client, SharedKey
+from dicom_core.storage.tables import TableIndex
+
+
+def stores(settings: Settings) -> Callable[[], Awaitable[Stores]]:
+    """Return what opens the stores: the first call in the worker's event loop does, later ones wait for it."""
+    opening: asyncio.Task[Stores] | None = None
+
+    async def opened() -> Stores:
+        nonlocal opening
+        if opening is None or (opening.done() and (opening.cancelled() or opening.exception())):
+            opening = asyncio.ensure_future(open_stores(settings))
+        return await asyncio.shield(opening)
+
+    return opened
+
+
+async def open_stores(settings: Settings) -> Stores:
+    """Make the clients of an account; create what is missing in one that no template provisions."""
+    account = settings.account
+    if isinstance(account, SharedKeyAccount):
+        from dicom_core.storage import provision  # the SDK's clients are slow to import, and not needed in Azure
+
+        await provision.create(account)
+    blobs, tables = clients(account)
+    return Stores(BlobStore(Container(blobs, "dicom")), TableIndex(tables, Container(blobs, "derived")))
+
+
+def clients(account: SharedKeyAccount | IdentityAccount) -> tuple[Client, Client]:
+    """Clients of the blob and of the table service."""
+    if isinstance(account, SharedKeyAccount):
+        return (
+            Client(account.blobs, SharedKey(account.name, account.key, table=False)),
+            Client(account.tables, SharedKey(account.name, account.key, table=True)),
+        )
+    identity = {} if account.client_id is None else {"managed_identity_client_id": account.client_id}
+    signer = Bearer(DefaultAzureCredential(**identity))
+    return Client(account.blobs, signer), Client(account.tables, signer)

@@ -1,0 +1,107 @@
+"""What the transactions need of a storage: two ports, and the values that cross them.
+
+Adapters: `storage.blobs` and `storage.tables` over an Azure Storage account, `storage.memory` as the oracle.
+The promises behind the ports (nothing lost, read your writes, atomic per study) are in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from dicom_core.query import Page, Query
+from dicom_core.record import Columns, Dataset, Instance
+from dicom_core.resources import Level, Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One (request, study) transaction: what becomes visible, or does not, at once."""
+
+    name: str
+    study: str
+    partition: str
+
+
+class Outcome(Enum):
+    """What became of one version in a commit."""
+
+    STORED = "stored"
+    IDENTICAL = "identical"  # the same bytes are stored under the same UIDs already
+    DIFFERENT = "different"  # other bytes are stored under the same UIDs
+    OVERTAKEN = "overtaken"  # an upsert met a version of a later name: store again under a later one
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The outcome for one version, and the version that stood in its way, if one did."""
+
+    outcome: Outcome
+    standing: str | None = None
+
+
+class InstanceStore(Protocol):
+    """Keeps the bytes of instances as they were received, by partition and version."""
+
+    async def put(self, resource: Resource, version: str, content: Sequence[bytes]) -> None:
+        """Store the bytes of an instance in one write; the pieces are joined in order."""
+
+    async def stage(self, resource: Resource, version: str, number: int, content: Sequence[bytes]) -> None:
+        """Store one block (from 0) of an instance too large for one write; invisible until assembled."""
+
+    async def assemble(self, resource: Resource, version: str, blocks: int) -> None:
+        """Make the staged blocks, in their order, the bytes of the instance."""
+
+    async def copy(self, resource: Resource, version: str, to: str) -> None:
+        """Store the bytes of a version under another version's name as well."""
+
+    async def get(
+        self, partition: str, version: str, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Begin to read bytes; returns when they begin to come, so that a failure can still be answered."""
+
+
+class StudyIndex(Protocol):
+    """Keeps the record, and finds studies in it."""
+
+    async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
+        """Journal a transaction before it may leave anything behind.
+
+        Parameters
+        ----------
+        attributes
+            What searches the study may come to match by this transaction; None if by anything. A second call for
+            the same transaction replaces the first.
+        """
+
+    async def commit(
+        self, transaction: Transaction, instances: Sequence[Instance], *, upsert: bool, dropped: Sequence[str] = ()
+    ) -> Mapping[str, Committed]:
+        """Make instances visible, all that can be at once; the outcome by version.
+
+        Parameters
+        ----------
+        upsert
+            Replace what stands under the same UIDs (PUT) instead of refusing it (POST).
+        dropped
+            Versions of this transaction that must never become visible.
+        """
+
+    async def remove(self, transaction: Transaction, resource: Resource) -> int:
+        """Remove a study, series or instance from the record, at once for every reader; how many instances."""
+
+    async def records(self, resource: Resource, columns: Columns) -> list[Instance]:
+        """Read the rows of a study, a series or one instance, in the order of their UIDs."""
+
+    async def search(self, query: Query) -> Page:
+        """Find what matches; exact at the moment of the call, counts included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The two ports that a transaction is given."""
+
+    instances: InstanceStore
+    index: StudyIndex

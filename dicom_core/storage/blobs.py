@@ -1,0 +1,151 @@
+"""The bytes of instances in Azure Blob Storage.
+
+    dicom    {partition}/{hh}/{transaction}-{part}.dcm              the bytes as received; the UIDs in its metadata
+    derived  {partition}/{hh}/{transaction}-{part}.header.json.gz   a header that no row can hold
+
+`hh` is a hash of the transaction, so that writes spread over the service's own partitions, and all blobs of a
+transaction share one prefix. No UID is in a name: names are logged by the platform.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Mapping, Sequence
+from urllib.parse import quote
+
+from dicom_core import versions
+from dicom_core.errors import StorageUnavailable
+from dicom_core.resources import Resource
+from dicom_core.storage.rest import Client, Kind, Reply
+
+CONTAINERS = ("dicom", "derived")
+
+_CREATED = frozenset({201, 202})
+_COPY_DONE = "success"
+
+
+def blob_name(partition: str, version: str) -> str:
+    """Name of the blob of a version."""
+    return f"{partition}/{versions.spread(versions.transaction_of(version))}/{version}.dcm"
+
+
+class Container:
+    """One container of the account; its blobs are written once and never changed."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    async def put(
+        self, name: str, content: Sequence[bytes], metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Write a blob with its metadata in one request.
+
+        A blob of this name that is there already was written by an attempt whose reply was lost: names are used once.
+        """
+        headers = {
+            "x-ms-blob-type": "BlockBlob",
+            "x-ms-blob-content-type": "application/dicom",
+            **_metadata(metadata),
+            "If-None-Match": "*",
+        }
+        reply = await self._client.send(
+            Kind.BLOB_WRITE, "PUT", self._path(name), headers=headers, body=content
+        )
+        _expect(reply, "write")
+
+    async def stage(self, name: str, number: int, content: Sequence[bytes]) -> None:
+        """Write one block; no one sees it before `assemble`."""
+        reply = await self._client.send(
+            Kind.BLOB_WRITE,
+            "PUT",
+            self._path(name),
+            query={"comp": "block", "blockid": _block(number)},
+            body=content,
+        )
+        _expect(reply, "write")
+
+    async def assemble(self, name: str, blocks: int, metadata: Mapping[str, str]) -> None:
+        """Make staged blocks a blob."""
+        listed = "".join(f"<Latest>{_block(number)}</Latest>" for number in range(blocks))
+        body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
+        headers = {"x-ms-blob-content-type": "application/dicom", **_metadata(metadata), "If-None-Match": "*"}
+        reply = await self._client.send(
+            Kind.BLOB_WRITE,
+            "PUT",
+            self._path(name),
+            query={"comp": "blocklist"},
+            headers=headers,
+            body=(body,),
+        )
+        _expect(reply, "write")
+
+    async def copy(self, name: str, to: str) -> None:
+        """Write a blob with the bytes and the metadata of another of this container."""
+        headers = {"x-ms-copy-source": f"{self._client.endpoint}{self._path(name)}", "If-None-Match": "*"}
+        reply = await self._client.send(Kind.BLOB_WRITE, "PUT", self._path(to), headers=headers)
+        _expect(reply, "copy")
+        if reply.headers.get("x-ms-copy-status", _COPY_DONE) != _COPY_DONE:
+            raise StorageUnavailable("storage has not finished a copy within the account")
+
+    async def get(
+        self, name: str, start: int, length: int | None, missing: Exception
+    ) -> AsyncIterator[bytes]:
+        """Begin to read a range of a blob."""
+        end = None if length is None else start + length
+        return await self._client.stream(Kind.BLOB_READ, self._path(name), start, end, missing)
+
+    def _path(self, name: str) -> str:
+        return f"/{self._name}/{quote(name)}"
+
+
+class BlobStore:
+    """`InstanceStore` over a container."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    async def put(self, resource: Resource, version: str, content: Sequence[bytes]) -> None:
+        """Write the bytes as one Put Blob."""
+        await self._container.put(blob_name(resource.partition, version), content, _uids(resource))
+
+    async def stage(self, resource: Resource, version: str, number: int, content: Sequence[bytes]) -> None:
+        """Write a piece of the bytes as one Put Block."""
+        await self._container.stage(blob_name(resource.partition, version), number, content)
+
+    async def assemble(self, resource: Resource, version: str, blocks: int) -> None:
+        """Make the pieces the blob of the version."""
+        await self._container.assemble(blob_name(resource.partition, version), blocks, _uids(resource))
+
+    async def copy(self, resource: Resource, version: str, to: str) -> None:
+        """Copy a blob within the account."""
+        await self._container.copy(blob_name(resource.partition, version), blob_name(resource.partition, to))
+
+    async def get(
+        self, partition: str, version: str, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Begin to read the blob of a version."""
+        missing = StorageUnavailable("the bytes of an instance are missing from storage")
+        return await self._container.get(blob_name(partition, version), start, length, missing)
+
+
+def _uids(resource: Resource) -> dict[str, str]:
+    """The metadata of a blob: what the index can be rebuilt from without opening it."""
+    return {
+        "study": resource.study or "",
+        "series": resource.series or "",
+        "instance": resource.instance or "",
+    }
+
+
+def _metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    return {f"x-ms-meta-{name}": value for name, value in (metadata or {}).items()}
+
+
+def _block(number: int) -> str:
+    return base64.b64encode(f"{number:06d}".encode()).decode()
+
+
+def _expect(reply: Reply, what: str) -> None:
+    if reply.status not in _CREATED and reply.error != "BlobAlreadyExists":
+        raise StorageUnavailable(f"storage refused a {what} ({reply.error})")

@@ -1,0 +1,124 @@
+"""Both ports in memory: the shortest thing that keeps their promises, and so the oracle of the other adapters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+from dicom_core import record
+from dicom_core.errors import StorageUnavailable
+from dicom_core.ports import Committed, Outcome, Transaction
+from dicom_core.query import Page, Query
+from dicom_core.record import Columns, Dataset, Instance
+from dicom_core.resources import Level, Resource
+
+_CHUNK = 1 << 16
+
+
+class MemoryStore:
+    """`InstanceStore` over a dict."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[tuple[str, str], bytes] = {}
+        self._blocks: dict[tuple[str, str], dict[int, bytes]] = {}
+
+    async def put(self, resource: Resource, version: str, content: Sequence[bytes]) -> None:
+        """Keep the bytes."""
+        self.blobs.setdefault((resource.partition, version), b"".join(content))
+
+    async def stage(self, resource: Resource, version: str, number: int, content: Sequence[bytes]) -> None:
+        """Keep a block where `get` does not look."""
+        self._blocks.setdefault((resource.partition, version), {})[number] = b"".join(content)
+
+    async def assemble(self, resource: Resource, version: str, blocks: int) -> None:
+        """Join the blocks."""
+        staged = self._blocks.pop((resource.partition, version))
+        await self.put(resource, version, [staged[number] for number in range(blocks)])
+
+    async def copy(self, resource: Resource, version: str, to: str) -> None:
+        """Keep the bytes under another version as well."""
+        self.blobs[resource.partition, to] = self.blobs[resource.partition, version]
+
+    async def get(
+        self, partition: str, version: str, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """Read bytes in chunks."""
+        if (partition, version) not in self.blobs:
+            raise StorageUnavailable("the bytes of an instance are missing from storage")
+        content = self.blobs[partition, version]
+        return _chunks(content[start : None if length is None else start + length])
+
+
+class MemoryIndex:
+    """`StudyIndex` over a dict; every call is atomic because none of them waits."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], dict[tuple[str, str], Instance]] = {}
+
+    async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
+        """Nothing to journal: a search looks at every study."""
+
+    async def commit(
+        self,
+        transaction: Transaction,
+        instances: Sequence[Instance],
+        *,
+        upsert: bool,
+        dropped: Sequence[str] = (),
+    ) -> Mapping[str, Committed]:
+        """Keep the rows that nothing stands in the way of."""
+        rows = self.rows.setdefault((transaction.partition, transaction.study), {})
+        outcomes: dict[str, Committed] = {}
+        for instance in instances:
+            key = (instance.series, instance.instance)
+            standing = rows.get(key)
+            outcome = _outcome(instance, standing, upsert)
+            if outcome is Outcome.STORED:
+                rows[key] = instance
+            outcomes[instance.version] = Committed(outcome, standing.version if standing else None)
+        return outcomes
+
+    async def remove(self, transaction: Transaction, resource: Resource) -> int:
+        """Forget the rows in scope."""
+        rows = self.rows.get((transaction.partition, transaction.study), {})
+        gone = [key for key in rows if _in_scope(key, resource)]
+        for key in gone:
+            del rows[key]
+        return len(gone)
+
+    async def records(self, resource: Resource, columns: Columns) -> list[Instance]:
+        """Rows in scope, in the order of their UIDs, with all their columns."""
+        assert resource.study is not None
+        rows = self.rows.get((resource.partition, resource.study), {})
+        return [rows[key] for key in sorted(rows) if _in_scope(key, resource)]
+
+    async def search(self, query: Query) -> Page:
+        """Evaluate every study."""
+        named = query.studies
+        studies = [
+            study
+            for partition, study in self.rows
+            if partition == query.resource.partition and (named is None or study in named)
+        ]
+        found: list[Dataset] = []
+        for study in studies:
+            scope = Resource(study, query.resource.series, None, query.resource.partition)
+            found += record.matching(await self.records(scope, Columns.ATTRIBUTES | Columns.HEADER), query)
+        return record.page(found, query)
+
+
+def _outcome(instance: Instance, standing: Instance | None, upsert: bool) -> Outcome:
+    if standing is None:
+        return Outcome.STORED
+    if upsert:
+        return Outcome.OVERTAKEN if standing.version > instance.version else Outcome.STORED
+    return Outcome.IDENTICAL if standing.digest == instance.digest else Outcome.DIFFERENT
+
+
+def _in_scope(key: tuple[str, str], resource: Resource) -> bool:
+    series, instance = key
+    return resource.series in (None, series) and resource.instance in (None, instance)
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _CHUNK):
+        yield content[start : start + _CHUNK]

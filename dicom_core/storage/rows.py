@@ -1,0 +1,265 @@
+"""Rows of the table `studies`: how an instance, a decision and a deletion lie in a partition.
+
+    PartitionKey {partition}|{study}
+      change|{transaction}          the decision: what a transaction added, removed, refused
+      index                         which search rows exist (kept by the indexer)
+      instance|{series}|{instance}  one stored version: the record
+      series|{series}               pointer to packed metadata; any commit that touches the series empties it
+      ~deleting|{transaction}       the versions of a deletion larger than one batch
+
+The order of the kinds matters: a scan meets decisions before instances and deletions last.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import orjson
+
+from dicom_core.record import Columns, Instance
+from dicom_core.resources import Level, Resource
+from dicom_core.storage.table_service import (
+    MAX_BATCH_BYTES,
+    MAX_OPERATIONS,
+    MAX_PROPERTY_BYTES,
+    Entity,
+    literal,
+)
+
+INSTANCES_AT_ONCE = 97
+"""Rows of instances in one batch: it takes 100 operations, and the decision and the series need some."""
+
+MAX_HEADER_BYTES = 600 << 10
+"""A larger header lies in the container `derived` instead: an entity takes 1 MiB in all."""
+
+Item = TypeVar("Item")
+
+DELETING = "~deleting|"
+_LEVELS = ((Level.STUDY, "study"), (Level.SERIES, "series"), (Level.INSTANCE, "instance"))
+_IDENTITY = ("RowKey", "version", "sop_class", "transfer_syntax", "length", "digest")
+_PARTS = 16
+
+
+def partition_key(partition: str, study: str) -> str:
+    """Key of the partition that holds everything of a study."""
+    return f"{partition}|{study}"
+
+
+def instance_key(instance: Instance) -> str:
+    """Row key of an instance."""
+    return f"instance|{instance.series}|{instance.instance}"
+
+
+def series_key(series: str) -> str:
+    """Row key of a series' pointer."""
+    return f"series|{series}"
+
+
+def change_key(transaction: str) -> str:
+    """Row key of a transaction's decision."""
+    return f"change|{transaction}"
+
+
+def deleting_key(transaction: str) -> str:
+    """Row key of a large deletion."""
+    return f"{DELETING}{transaction}"
+
+
+def named(row: Entity) -> tuple[str, str, str]:
+    """Series, instance and version of an instance's row."""
+    _, series, instance = row["RowKey"].split("|")
+    return series, instance, row["version"]
+
+
+def in_scope(resource: Resource) -> str:
+    """Condition for the instances at or below a resource, and for the deletions that bear on them."""
+    assert resource.study is not None
+    if resource.instance is not None:
+        rows = f"RowKey eq {literal(f'instance|{resource.series}|{resource.instance}')}"
+    elif resource.series is not None:
+        rows = _between(f"instance|{resource.series}|", f"instance|{resource.series}|~")
+    else:
+        rows = _between("instance|", "instance|~")
+    return scope(resource.partition, resource.study, rows)
+
+
+def scope(partition: str, study: str, rows: str) -> str:
+    """Condition for some rows of a study, and for its deletions."""
+    key = literal(partition_key(partition, study))
+    return f"PartitionKey eq {key} and (({rows}) or RowKey ge {literal(DELETING)})"
+
+
+def span(keys: Sequence[str]) -> str:
+    """Condition for the rows from the first to the last of some sorted keys."""
+    if len(keys) == 1:
+        return f"RowKey eq {literal(keys[0])}"
+    return f"RowKey ge {literal(keys[0])} and RowKey le {literal(keys[-1])}"
+
+
+def _between(first: str, last: str) -> str:
+    return f"RowKey ge {literal(first)} and RowKey lt {literal(last)}"
+
+
+def selected(columns: Columns) -> list[str]:
+    """Names of the properties that hold some columns."""
+    names = list(_IDENTITY)
+    if Columns.ATTRIBUTES in columns:
+        names += [name for _, name in _LEVELS]
+    if Columns.HEADER in columns:
+        names += ["spilled", *_numbered("header")]
+    if Columns.PIXELS in columns:
+        names += ["bulkdata", *_numbered("frames")]
+    return names
+
+
+def from_instance(instance: Instance) -> Entity:
+    """Properties of an instance's row."""
+    entity: Entity = {
+        "version": instance.version,
+        "sop_class": instance.sop_class,
+        "transfer_syntax": instance.transfer_syntax,
+        "length": str(instance.length),
+        "length@odata.type": "Edm.Int64",
+        "digest": instance.digest,
+    }
+    for level, name in _LEVELS:
+        if dataset := instance.attributes.get(level):
+            entity[name] = orjson.dumps(dataset).decode()
+    if is_spilled(instance):
+        entity["spilled"] = True
+    else:
+        entity |= packed("header", instance.header)
+    entity |= packed("frames", instance.frames)
+    if instance.bulkdata:
+        entity["bulkdata"] = orjson.dumps(instance.bulkdata).decode()
+    return entity
+
+
+def weight(instance: Instance) -> int:
+    """About how many bytes an instance's row takes in a batch."""
+    header = 0 if is_spilled(instance) else len(instance.header)
+    return (header + len(instance.frames)) * 4 // 3 + 8192
+
+
+def cut(
+    items: Iterable[Item], series: Callable[[Item], str], weight: Callable[[Item], int] = lambda item: 0
+) -> Iterator[list[Item]]:
+    """Cut instances or their rows into batches, by the operations that they and their series take, and by bytes."""
+    batch: list[Item] = []
+    touched: set[str] = set()
+    size = 0
+    for item in items:
+        uid, bytes_more = series(item), weight(item)
+        operations = len(batch) + len(touched | {uid}) + 2
+        full = len(batch) == INSTANCES_AT_ONCE or operations > MAX_OPERATIONS
+        if batch and (full or size + bytes_more > MAX_BATCH_BYTES * 3 // 4):
+            yield batch
+            batch, touched, size = [], set(), 0
+        batch.append(item)
+        touched.add(uid)
+        size += bytes_more
+    if batch:
+        yield batch
+
+
+def is_spilled(instance: Instance) -> bool:
+    """Say if an instance's header is too large for its row."""
+    return len(instance.header) > MAX_HEADER_BYTES
+
+
+def to_instance(entity: Entity, partition: str, study: str) -> Instance:
+    """Instance of a row; what was not selected is empty."""
+    series, instance, version = named(entity)
+    return Instance(
+        study=study,
+        series=series,
+        instance=instance,
+        partition=partition,
+        version=version,
+        sop_class=entity["sop_class"],
+        transfer_syntax=entity["transfer_syntax"],
+        length=int(entity["length"]),
+        digest=entity["digest"],
+        attributes={level: orjson.loads(entity[name]) for level, name in _LEVELS if name in entity},
+        header=unpacked("header", entity),
+        frames=unpacked("frames", entity),
+        bulkdata=orjson.loads(entity["bulkdata"]) if "bulkdata" in entity else {},
+    )
+
+
+@dataclass(slots=True)
+class Decision:
+    """What a transaction did to a study; grows chunk by chunk until it is done.
+
+    `add` lists (series, instance, version), `gone` the same of what was removed or replaced, `drop` own versions that
+    were not taken.
+    """
+
+    add: list[tuple[str, str, str]] = field(default_factory=list)
+    gone: list[tuple[str, str, str]] = field(default_factory=list)
+    drop: list[str] = field(default_factory=list)
+
+    def to_entity(self, state: str) -> Entity:
+        """Properties of the decision's row."""
+        lists = {"add": self.add, "gone": self.gone, "drop": self.drop}
+        entity: Entity = {"state": state}
+        for name, items in lists.items():
+            if items:
+                entity |= packed(name, gzip.compress(orjson.dumps(items), 6, mtime=0))
+        return entity
+
+
+DECISION_COLUMNS = ("state", *(f"{name}{part}" for name in ("add", "gone", "drop") for part in range(_PARTS)))
+
+
+def added(entity: Entity) -> set[str]:
+    """Versions that a decision's row says were added."""
+    return {version for _, _, version in _list("add", entity)}
+
+
+def deleting(versions: Iterable[str]) -> Entity:
+    """Properties of the row of a large deletion."""
+    return packed("dead", gzip.compress(orjson.dumps(sorted(versions)), 6, mtime=0))
+
+
+def dead(entity: Entity) -> set[str]:
+    """Versions that the row of a large deletion names."""
+    return set(_list("dead", entity))
+
+
+DEAD_COLUMNS = tuple(f"dead{part}" for part in range(_PARTS))
+
+
+def packed(name: str, content: bytes) -> Entity:
+    """Bytes as numbered binary properties of at most 64 KiB each."""
+    entity: Entity = {}
+    for part, start in enumerate(range(0, len(content), MAX_PROPERTY_BYTES)):
+        chunk = content[start : start + MAX_PROPERTY_BYTES]
+        entity[f"{name}{part}"] = base64.b64encode(chunk).decode()
+        entity[f"{name}{part}@odata.type"] = "Edm.Binary"
+    return entity
+
+
+def unpacked(name: str, entity: Entity) -> bytes:
+    """Bytes of numbered binary properties; empty if there are none."""
+    first = entity.get(f"{name}0")
+    if first is None:
+        return b""
+    if f"{name}1" not in entity:
+        return base64.b64decode(first)
+    chunks = (entity.get(f"{name}{part}") for part in range(_PARTS))
+    return b"".join(base64.b64decode(chunk) for chunk in chunks if chunk)
+
+
+def _numbered(name: str) -> list[str]:
+    return [f"{name}{part}" for part in range(MAX_HEADER_BYTES // MAX_PROPERTY_BYTES + 1)]
+
+
+def _list(name: str, entity: Entity) -> list[Any]:
+    content = unpacked(name, entity)
+    items: list[Any] = orjson.loads(gzip.decompress(content)) if content else []
+    return items

@@ -1,0 +1,225 @@
+"""The Table service, as far as the index needs it: point reads, range queries, entity-group transactions.
+
+Checks what the real service checks and Azurite does not, so that a mistake shows on the developer's machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from dicom_core.errors import StorageUnavailable
+from dicom_core.storage.rest import Client, Kind, Reply
+
+Entity = dict[str, Any]
+"""Properties by name; a property with a type JSON lacks has a companion `name@odata.type`."""
+
+MAX_OPERATIONS = 100
+MAX_BATCH_BYTES = 4 << 20
+MAX_PROPERTIES = 252
+MAX_PROPERTY_BYTES = 64 << 10
+"""Limits of the service: learn.microsoft.com, Understanding the Table service data model."""
+
+_KEY = re.compile(r"[^/\\#?\x00-\x1f\x7f-\x9f]{0,512}")
+_PROPERTY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_JSON = "application/json;odata=nometadata"
+_JSON_ETAG = "application/json;odata=minimalmetadata"
+_HEADERS = {"Accept": _JSON, "DataServiceVersion": "3.0"}
+_HEADERS_ETAG = {"Accept": _JSON_ETAG, "DataServiceVersion": "3.0"}
+_WRITE_HEADERS = {**_HEADERS, "Content-Type": "application/json", "Prefer": "return-no-content"}
+_BATCH_HEADERS = {"Content-Type": "multipart/mixed; boundary=batch_0", "DataServiceVersion": "3.0"}
+_CONTINUATION = ("NextPartitionKey", "NextRowKey")
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
+_ETAG = re.compile(rb'\r\nETag: (W/"[^"\r\n]*")', re.IGNORECASE)
+_FAILED_INDEX = re.compile(rb'"value":\s*"(\d+):')
+
+
+class Action(Enum):
+    """What an operation of a transaction does to its entity."""
+
+    INSERT = "POST"
+    UPSERT = "PUT"
+    DELETE = "DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of an entity-group transaction; with an ETag, UPSERT is a replace of that version only."""
+
+    action: Action
+    row: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    etag: str | None = None
+
+
+class Conflict(Exception):
+    """A transaction was refused as a whole, because of the operation at `index`; nothing was changed."""
+
+    def __init__(self, index: int, status: int) -> None:
+        super().__init__(f"operation {index}: status {status}")
+        self.index = index
+        self.status = status
+
+
+class Table:
+    """One table of the account."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    async def upsert(self, partition: str, row: str, properties: Mapping[str, Any]) -> None:
+        """Insert an entity, or replace the one of these keys."""
+        check(partition, row, properties)
+        body = orjson.dumps({"PartitionKey": partition, "RowKey": row, **properties})
+        reply = await self._client.send(
+            Kind.TABLE, "PUT", self._entity(partition, row), headers=_WRITE_HEADERS, body=(body,)
+        )
+        if reply.status != 204:
+            raise StorageUnavailable(f"storage refused a row ({reply.error})")
+
+    async def get(
+        self, partition: str, row: str, select: Sequence[str], *, etag: bool = False
+    ) -> Entity | None:
+        """Read one entity; None if there is none. With `etag`, under `odata.etag`."""
+        reply = await self._client.send(
+            Kind.TABLE,
+            "GET",
+            self._entity(partition, row),
+            query={"$select": ",".join(select)},
+            headers=_HEADERS_ETAG if etag else _HEADERS,
+        )
+        if reply.status == 404:
+            return None
+        return _decoded(reply)
+
+    async def query(
+        self, condition: str, select: Sequence[str], *, etag: bool = False
+    ) -> AsyncIterator[list[Entity]]:
+        """Read the entities that meet a condition, page by page, in the order of their keys."""
+        query = {"$filter": condition, "$select": ",".join(select)}
+        while True:
+            reply = await self._client.send(
+                Kind.TABLE,
+                "GET",
+                f"/{self._name}()",
+                query=query,
+                headers=_HEADERS_ETAG if etag else _HEADERS,
+            )
+            yield _decoded(reply)["value"]
+            more = [name for name in _CONTINUATION if f"x-ms-continuation-{name}" in reply.headers]
+            if not more:
+                return
+            query |= {name: reply.headers[f"x-ms-continuation-{name}"] for name in more}
+
+    async def transact(self, partition: str, operations: Sequence[Operation]) -> list[str]:
+        """Carry out operations on entities of one partition, all or none; their new ETags ('' for a delete).
+
+        Raises
+        ------
+        Conflict
+            An insert met an entity, or a replace or delete met none or another version.
+        StorageUnavailable
+            No answer, or one that cannot be a race: the outcome is unknown.
+        """
+        body = self._batch(partition, operations)
+        reply = await self._client.send(Kind.TABLE, "POST", "/$batch", headers=_BATCH_HEADERS, body=(body,))
+        if reply.status != 202:
+            raise StorageUnavailable(f"storage refused a transaction ({reply.error})")
+        failed = next((int(status) for status in _STATUS.findall(reply.body) if int(status) >= 400), None)
+        if failed is None:
+            return _etags(reply.body, operations)
+        if failed in (404, 409, 412):
+            index = _FAILED_INDEX.search(reply.body)
+            raise Conflict(int(index[1]) if index else 0, failed)
+        raise StorageUnavailable(f"storage refused a transaction (status {failed})")
+
+    def _entity(self, partition: str, row: str) -> str:
+        return f"/{self._name}(PartitionKey='{_quoted(partition)}',RowKey='{_quoted(row)}')"
+
+    def _batch(self, partition: str, operations: Sequence[Operation]) -> bytes:
+        if len(operations) > MAX_OPERATIONS:
+            raise ValueError(
+                f"{len(operations)} operations in one transaction; the service takes {MAX_OPERATIONS}"
+            )
+        parts = [b"--batch_0\r\nContent-Type: multipart/mixed; boundary=changeset_0\r\n\r\n"]
+        for operation in operations:
+            path = (
+                f"/{self._name}"
+                if operation.action is Action.INSERT
+                else self._entity(partition, operation.row)
+            )
+            head = (
+                "--changeset_0\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+                f"{operation.action.value} {self._client.endpoint}{path} HTTP/1.1\r\n"
+                "Accept: application/json;odata=minimalmetadata\r\nDataServiceVersion: 3.0\r\n"
+            )
+            if operation.etag is not None:
+                head += f"If-Match: {operation.etag}\r\n"
+            if operation.action is Action.DELETE:
+                parts.append(f"{head}\r\n".encode())
+                continue
+            check(partition, operation.row, operation.properties)
+            body = orjson.dumps({"PartitionKey": partition, "RowKey": operation.row, **operation.properties})
+            head += (
+                "Content-Type: application/json\r\nPrefer: return-no-content\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n"
+            )
+            parts += (head.encode(), body, b"\r\n")
+        parts.append(b"--changeset_0--\r\n--batch_0--\r\n")
+        batch = b"".join(parts)
+        if len(batch) > MAX_BATCH_BYTES:
+            raise ValueError(f"a transaction of {len(batch)} bytes; the service takes {MAX_BATCH_BYTES}")
+        return batch
+
+
+def check(partition: str, row: str, properties: Mapping[str, Any]) -> None:
+    """Check an entity by the rules of the real service.
+
+    Raises
+    ------
+    ValueError
+        A key has a character that keys cannot have, or a property's name or size, or their number, is too much.
+    """
+    for key in (partition, row):
+        if _KEY.fullmatch(key) is None:
+            raise ValueError("a key is too long or has a character that keys cannot have")
+    if len(properties) > MAX_PROPERTIES:
+        raise ValueError(f"{len(properties)} properties; the service takes {MAX_PROPERTIES}")
+    for name, value in properties.items():
+        if isinstance(value, str):
+            if name.endswith("@odata.type"):
+                continue
+            binary = properties.get(f"{name}@odata.type") == "Edm.Binary"
+            size = len(value) * 3 // 4 - value.count("=", -2) if binary else 2 * len(value)
+            if size > MAX_PROPERTY_BYTES:
+                raise ValueError(f"property {name} has {size} bytes; the service takes {MAX_PROPERTY_BYTES}")
+        if _PROPERTY.fullmatch(name) is None:
+            raise ValueError(f"{name!r} cannot be the name of a property")
+
+
+def literal(value: str) -> str:
+    """A string as a literal of a filter."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _quoted(key: str) -> str:
+    return quote(key.replace("'", "''"), safe="")
+
+
+def _decoded(reply: Reply) -> Entity:
+    if reply.status != 200:
+        raise StorageUnavailable(f"storage refused a read ({reply.error})")
+    entity: Entity = orjson.loads(reply.body)
+    return entity
+
+
+def _etags(body: bytes, operations: Sequence[Operation]) -> list[str]:
+    found = iter(_ETAG.findall(body))
+    return ["" if operation.action is Action.DELETE else next(found).decode() for operation in operations]

@@ -1,0 +1,141 @@
+"""The index in Azure Table Storage: the record, its journal, and the transactions between them.
+
+Every row written here, and the order in which it is written, is part of a protocol that was explored exhaustively
+for small sets of concurrent stores, deletes, searches, crashes and lost replies. The rules that look odd each remove
+a trace that lost or doubled something: docs/architecture.md tells them.
+
+    pending  PartitionKey {partition}|{shard}   RowKey {transaction}|{study}   what may have changed
+    studies  see `rows`
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import orjson
+
+from dicom_core import record
+from dicom_core.errors import StorageUnavailable
+from dicom_core.ports import Committed, Transaction
+from dicom_core.query import Page, Query, candidate
+from dicom_core.record import Columns, Dataset, Instance
+from dicom_core.resources import Level, Resource
+from dicom_core.storage import rows
+from dicom_core.storage.blobs import Container, blob_name
+from dicom_core.storage.commit import Commit, chunks
+from dicom_core.storage.removal import Removal
+from dicom_core.storage.rest import Client
+from dicom_core.storage.scan import scan
+from dicom_core.storage.table_service import MAX_PROPERTY_BYTES, Entity, Table, literal
+
+TABLES = ("studies", "pending")
+
+_SHARD = "0"
+_LAST_SHARD = "3"
+_AT_ONCE = 16
+"""Studies evaluated at once by one search."""
+
+
+class TableIndex:
+    """`StudyIndex` over two tables, and a container for headers that no row can hold."""
+
+    def __init__(self, client: Client, derived: Container) -> None:
+        self._studies = Table(client, "studies")
+        self._pending = Table(client, "pending")
+        self._derived = derived
+
+    async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
+        """Insert the journal's row of a transaction; a search from now on looks at its study."""
+        key = f"{transaction.name}|{transaction.study}"
+        await self._pending.upsert(f"{transaction.partition}|{_SHARD}", key, _hinted(attributes))
+
+    async def commit(
+        self,
+        transaction: Transaction,
+        instances: Sequence[Instance],
+        *,
+        upsert: bool,
+        dropped: Sequence[str] = (),
+    ) -> Mapping[str, Committed]:
+        """Insert instance rows together with the transaction's decision, in as few batches as they fit."""
+        for instance in filter(rows.is_spilled, instances):
+            await self._derived.put(_spill_name(instance), (instance.header,))
+        commit = Commit(self._studies, transaction, upsert, dropped)
+        batches = list(chunks(instances)) or [[]]
+        for number, batch in enumerate(batches, 1):
+            await commit.write(batch, "done" if number == len(batches) else "open")
+        return commit.outcomes
+
+    async def remove(self, transaction: Transaction, resource: Resource) -> int:
+        """Delete the instance rows in scope: in one batch, or behind a marker that hides them all at once."""
+        return await Removal(self._studies, transaction).carry_out(resource)
+
+    async def records(self, resource: Resource, columns: Columns) -> list[Instance]:
+        """Read rows: one point read for an instance, one range query for a series or a study."""
+        assert resource.study is not None
+        select = rows.selected(columns)
+        if resource.instance is not None:
+            key = f"instance|{resource.series}|{resource.instance}"
+            row = await self._studies.get(rows.partition_key(resource.partition, resource.study), key, select)
+            found = [] if row is None else [row]
+        else:
+            found = (await scan(self._studies, rows.in_scope(resource), select)).live()
+        instances = [rows.to_instance(row, resource.partition, resource.study) for row in found]
+        if Columns.HEADER in columns:
+            for at, row in enumerate(found):
+                if row.get("spilled"):
+                    instances[at] = await self._unspilled(instances[at])
+        return instances
+
+    async def search(self, query: Query) -> Page:
+        """Evaluate every candidate study live from its record."""
+        room = asyncio.Semaphore(_AT_ONCE)
+        columns = Columns.ATTRIBUTES | (Columns.HEADER if record.needs_header(query) else Columns.NONE)
+
+        async def evaluate(study: str) -> list[Dataset]:
+            async with room:
+                return record.matching(await self.records(record.scope(query, study), columns), query)
+
+        answers = await asyncio.gather(*map(evaluate, await self._candidates(query)))
+        return record.page([dataset for answer in answers for dataset in answer], query)
+
+    async def _candidates(self, query: Query) -> Collection[str]:
+        """Studies that may match: those the query names, or those of the journal, read to its end."""
+        named = query.studies
+        if named is not None:
+            return named
+        first, last = (literal(f"{query.resource.partition}|{shard}") for shard in (_SHARD, _LAST_SHARD))
+        found: set[str] = set()
+        async for page in self._pending.query(
+            f"PartitionKey ge {first} and PartitionKey le {last}", ["RowKey", "attributes"]
+        ):
+            for row in page:
+                study = row["RowKey"].partition("|")[2]
+                if study not in found and candidate(query, _unhinted(row)):
+                    found.add(study)
+        return found
+
+    async def _unspilled(self, instance: Instance) -> Instance:
+        missing = StorageUnavailable("the header of an instance is missing from storage")
+        content = await self._derived.get(_spill_name(instance), 0, None, missing)
+        return replace(instance, header=b"".join([chunk async for chunk in content]))
+
+
+def _hinted(attributes: Mapping[Level, Dataset] | None) -> Entity:
+    """Properties of a journal row: attributes by level, or nothing for anything."""
+    if attributes is None:
+        return {}
+    text = orjson.dumps({str(int(level)): dataset for level, dataset in attributes.items()}).decode()
+    return {"attributes": text} if 2 * len(text) <= MAX_PROPERTY_BYTES else {}
+
+
+def _unhinted(row: Entity) -> dict[Level, Dataset] | None:
+    if "attributes" not in row:
+        return None
+    return {Level(int(level)): dataset for level, dataset in orjson.loads(row["attributes"]).items()}
+
+
+def _spill_name(instance: Instance) -> str:
+    return f"{blob_name(instance.partition, instance.version).removesuffix('.dcm')}.header.json.gz"
