@@ -31,7 +31,8 @@ async def open_stores(settings: Settings) -> Stores:
     """Make the clients of an account; create what is missing in one that no template provisions."""
     account = settings.account
     if isinstance(account, SharedKeyAccount):
-        from dicom_core.storage import provision  # the SDK's clients are slow to import, and not needed in Azure
+        # Imported here: the SDK's clients are slow to import, and not needed in Azure.
+        from dicom_core.storage import provision
 
         await provision.create(account)
     blobs, tables = clients(account)

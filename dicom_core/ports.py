@@ -77,7 +77,12 @@ class StudyIndex(Protocol):
         """
 
     async def commit(
-        self, transaction: Transaction, instances: Sequence[Instance], *, upsert: bool, dropped: Sequence[str] = ()
+        self,
+        transaction: Transaction,
+        instances: Sequence[Instance],
+        *,
+        upsert: bool,
+        dropped: Sequence[str] = (),
     ) -> Mapping[str, Committed]:
         """Make instances visible, all that can be at once; the outcome by version.
 

@@ -78,7 +78,9 @@ def parse(variables: Mapping[str, str]) -> Resource:
         if name in variables:
             value = variables[name].strip(" \0")
             if not is_uid(value):
-                raise BadRequest(f"{{{name}}} in the path is not a UID (digits and dots, at most 64 characters)")
+                raise BadRequest(
+                    f"{{{name}}} in the path is not a UID (digits and dots, at most 64 characters)"
+                )
             uids[name] = value
     return Resource(**uids)
 
@@ -93,7 +95,9 @@ def parse_frames(value: str) -> tuple[int, ...]:
     """
     items = value.split(",")
     if len(items) > MAX_FRAMES:
-        raise BadRequest(f"{{frames}} in the path lists {len(items)} frames; at most {MAX_FRAMES} are allowed")
+        raise BadRequest(
+            f"{{frames}} in the path lists {len(items)} frames; at most {MAX_FRAMES} are allowed"
+        )
     for position, item in enumerate(items, 1):
         if not (item.isascii() and item.isdigit() and len(item) <= 10 and int(item) > 0):
             raise BadRequest(f"{{frames}} in the path: entry {position} is not a positive number")

@@ -6,7 +6,7 @@
 | DicomStorage__blobServiceUri | blob endpoint of the account, reached by identity | |
 | DicomStorage__tableServiceUri | table endpoint of the account, reached by identity | |
 | DicomStorage__clientId | client ID of the user-assigned identity, if it is not the default one | |
-| DicomPublicUrl | what clients' URLs begin with, for example https://dicom.example.org | X-Forwarded-*, then WEBSITE_HOSTNAME |
+| DicomPublicUrl | what URLs begin with, as https://dicom.example.org | X-Forwarded-*, then WEBSITE_HOSTNAME |
 | DicomCorsOrigins | origins whose pages may call, separated by commas; `*` for all, empty for none | `*` |
 | FUNCTIONS_REQUEST_BODY_SIZE_LIMIT | largest request body in bytes; the platform enforces it too | 220200960 |
 """
@@ -90,7 +90,9 @@ def _account(environment: Mapping[str, str]) -> SharedKeyAccount | IdentityAccou
         return IdentityAccount(blobs, tables, environment.get("DicomStorage__clientId") or None)
     text = environment.get("DicomStorage")
     if not text:
-        raise SettingsError("set DicomStorage__blobServiceUri and DicomStorage__tableServiceUri, or DicomStorage")
+        raise SettingsError(
+            "set DicomStorage__blobServiceUri and DicomStorage__tableServiceUri, or DicomStorage"
+        )
     if text.strip().lower() == "usedevelopmentstorage=true":
         fields = AZURITE
     else:

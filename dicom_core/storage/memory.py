@@ -101,8 +101,8 @@ class MemoryIndex:
         ]
         found: list[Dataset] = []
         for study in studies:
-            scope = Resource(study, query.resource.series, None, query.resource.partition)
-            found += record.matching(await self.records(scope, Columns.ATTRIBUTES | Columns.HEADER), query)
+            rows = await self.records(record.scope(query, study), Columns.ATTRIBUTES | Columns.HEADER)
+            found += record.matching(rows, query)
         return record.page(found, query)
 
 

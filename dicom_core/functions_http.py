@@ -1,0 +1,222 @@
+"""Between the Functions host and the transactions: messages, errors, CORS, and the one log line of a request."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from urllib.parse import parse_qsl
+
+from azurefunctions.extensions.http.fastapi import Request as HttpRequest
+from azurefunctions.extensions.http.fastapi import Response as HttpResponse
+from azurefunctions.extensions.http.fastapi import StreamingResponse
+from starlette.requests import ClientDisconnect
+
+from dicom_core import resources
+from dicom_core.errors import BadRequest, PayloadTooLarge, ResourceNotFound, TransactionError
+from dicom_core.ports import Stores
+from dicom_core.settings import Settings
+from dicom_core.storage.rest import Kind, tally
+from dicom_core.web.messages import Request, Response
+
+Transaction = Callable[[Request, Stores], Awaitable[Response]]
+"""What this module calls: a transaction of the Studies Service."""
+
+VERSIONS = ("1", "2")
+"""The versions of the managed service's API that paths may begin with."""
+
+AT_ONCE = 1 << 20
+"""Bodies of at most as many bytes are sent as a whole: a stream costs more than it saves."""
+
+log = logging.getLogger("dicom")
+
+_UIDS = frozenset({"study", "series", "instance", "version"})
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+_COMMON = {
+    "api-supported-versions": ", ".join(f"v{version}" for version in VERSIONS),
+    "X-Content-Type-Options": "nosniff",
+}
+_CORS = {
+    "Access-Control-Expose-Headers": "*, Authorization, Content-Length, Content-Location, Content-Range, "
+    "Content-Type, ETag, Location, Retry-After, Warning",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+_PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, Range, "
+    "X-Requested-With",
+    "Access-Control-Max-Age": "86400",
+}
+
+
+class Responder:
+    """Answers the requests of the host by way of the transactions."""
+
+    def __init__(self, settings: Settings, stores: Callable[[], Awaitable[Stores]]) -> None:
+        self._settings = settings
+        self._stores = stores
+
+    async def __call__(self, http: HttpRequest, transaction: Transaction) -> HttpResponse:
+        """Carry out a transaction; whatever goes wrong becomes an answer."""
+        line = _LogLine(http.method, transaction)
+        try:
+            request = self._request(http)
+            line.path = request.resource.path
+            response = await _begun(await transaction(request, await self._stores()))
+        except TransactionError as error:
+            response = Response(error.status, {**_TEXT, **error.headers}, str(error).encode())
+        except Exception as error:
+            line.exception(error)
+            response = Response(500, _TEXT, b"something went wrong inside of the service; it has been logged")
+        headers = {**_COMMON, **self._cors(http), **response.headers}
+        if isinstance(response.body, bytes):
+            line.end(response.status, len(response.body))
+            return HttpResponse(response.body, response.status, headers)
+        return StreamingResponse(line.through(response.status, response.body), response.status, headers)
+
+    async def preflight(self, http: HttpRequest) -> HttpResponse:
+        """Answer the question of a browser whether a page of another origin may ask (fetch.spec.whatwg.org)."""
+        return HttpResponse(b"", 204, {**_COMMON, **self._cors(http), **_PREFLIGHT})
+
+    def _request(self, http: HttpRequest) -> Request:
+        variables = http.path_params
+        version = variables.get("version", VERSIONS[-1])
+        if version not in VERSIONS:
+            raise ResourceNotFound(f"there is no version {version} of this service; there are v1 and v2")
+        headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in http.scope["headers"]
+        }
+        query = http.scope["query_string"].decode("latin-1")
+        return Request(
+            method=http.method,
+            resource=resources.parse(variables),
+            base_url=f"{public_url(self._settings, headers, http.scope['scheme'])}/v{version}",
+            version=int(version),
+            headers=headers,
+            parameters=tuple(parse_qsl(query, keep_blank_values=True)) if query else (),
+            variables={name: value for name, value in variables.items() if name not in _UIDS},
+            body=self._body(http, headers),
+        )
+
+    async def _body(self, http: HttpRequest, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """The request's payload, chunk by chunk, up to the limit."""
+        limit = self._settings.body_limit
+        too_large = PayloadTooLarge(
+            f"the payload is larger than {limit} bytes, the most this service takes at once"
+        )
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise too_large
+        received = 0
+        try:
+            async for chunk in http.stream():
+                received += len(chunk)
+                if received > limit:
+                    raise too_large
+                if chunk:
+                    yield chunk
+        except ClientDisconnect:
+            raise BadRequest(f"the user agent went away after {received} bytes of the payload") from None
+
+    def _cors(self, http: HttpRequest) -> dict[str, str]:
+        allowed = self._settings.cors_origins
+        origin = http.headers.get("origin")
+        if "*" in allowed:
+            return {"Access-Control-Allow-Origin": "*", **_CORS}
+        if origin is not None and origin in allowed:
+            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **_CORS}
+        return {"Vary": "Origin"} if allowed else {}
+
+
+class _LogLine:
+    """What is logged of one request: no attribute values, only UIDs, numbers and names of functions."""
+
+    def __init__(self, method: str, transaction: Transaction) -> None:
+        self.path = "-"
+        self._started = time.perf_counter()
+        self._counts: Counter[Kind] = Counter()
+        self._method = method
+        self._name = f"{transaction.__module__.rpartition('.')[2]}.{transaction.__name__}"
+        tally.set(self._counts)
+
+    def end(self, status: int, size: int, fault: str = "") -> None:
+        """Log the end of a request."""
+        log.info(
+            "%s %s %s status=%d bytes=%d ms=%.1f %s%s",
+            self._name,
+            self._method,
+            self.path,
+            status,
+            size,
+            (time.perf_counter() - self._started) * 1000,
+            " ".join(f"{kind}={count}" for kind, count in sorted(self._counts.items())),
+            f" broken={fault}" if fault else "",
+        )
+
+    def exception(self, error: Exception) -> None:
+        """Log where an unexpected error came from; its text may hold patient data and is left out."""
+        frames = []
+        trace = error.__traceback__
+        while trace is not None:
+            frames.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
+            trace = trace.tb_next
+        log.error(
+            "%s %s failed: %s at %s",
+            self._name,
+            self.path,
+            type(error).__name__,
+            " < ".join(reversed(frames)),
+        )
+
+    async def through(self, status: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Pass a body on, and log the end when it has ended."""
+        tally.set(self._counts)
+        size, fault = 0, ""
+        try:
+            async for chunk in body:
+                size += len(chunk)
+                yield chunk
+        except BaseException as error:
+            fault = type(error).__name__
+            raise
+        finally:
+            self.end(status, size, fault)
+
+
+async def _begun(response: Response) -> Response:
+    """Take the beginning of a body, or all of one that is small, so that what fails there is still an answer."""
+    if isinstance(response.body, bytes):
+        return response
+    taken: list[bytes] = []
+    size = 0
+    async for chunk in response.body:
+        taken.append(chunk)
+        size += len(chunk)
+        if size > AT_ONCE:
+            return replace(response, body=_continued(taken, response.body))
+    return replace(response, body=taken[0] if len(taken) == 1 else b"".join(taken))
+
+
+async def _continued(taken: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    while taken:
+        yield taken.pop(0)
+    async for chunk in rest:
+        yield chunk
+
+
+def public_url(settings: Settings, headers: Mapping[str, str], scheme: str) -> str:
+    """What the service's URLs begin with: the setting, what a proxy says, or the name the platform gave.
+
+    `Host` counts only with its port, or where nothing else is known: some clients leave the port out.
+    """
+    if settings.public_url is not None:
+        return settings.public_url
+    host = headers.get("host", "")
+    named = host if ":" in host else settings.site or host or "localhost"
+    forwarded = headers.get("x-forwarded-host", "").split(",")[0].strip()
+    protocol = headers.get("x-forwarded-proto", "").split(",")[0].strip()
+    if protocol not in ("http", "https"):
+        protocol = scheme if ":" in named or settings.site is None else "https"
+    return f"{protocol}://{forwarded or named}{headers.get('x-forwarded-prefix', '').rstrip('/')}"

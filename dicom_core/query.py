@@ -1,0 +1,339 @@
+"""Search queries as values: the matching kinds of PS3.4 C.2.2.2, and what a query matches and returns.
+
+What equals what is decided in `values`. Beside it: a name matches by any of its component groups, an
+attribute with several values by any of them, and a time or a date-time given in part means all of the time
+that it names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
+
+from dicom_core import attributes, values
+from dicom_core.attributes import Attribute, Dataset
+from dicom_core.resources import Level, Resource, is_uid
+
+WILD_CARD_VRS = frozenset({"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
+"""Where `*` and `?` are wild cards (PS3.4 C.2.2.2.4), and age strings."""
+
+MODALITIES_IN_STUDY = "00080061"
+
+_GATHERED_FROM = {
+    MODALITIES_IN_STUDY: (Level.SERIES, "00080060"),
+    "00080062": (Level.INSTANCE, "00080016"),
+}
+"""The attributes of a study that list a value of each of its instances."""
+
+_UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
+_MODALITY = next(row for row in attributes.TABLE if row.keyword == "Modality")
+
+_RANGE = {
+    "DA": re.compile(r"([^-]*)-([^-]*)"),
+    "TM": re.compile(r"([^-]*)-([^-]*)"),
+    "DT": re.compile(rf"([0-9.]*(?:{values.OFFSET})?)-([0-9.]*(?:{values.OFFSET})?)"),
+}
+_FORMS = {
+    "DA": "a date YYYYMMDD or a range of dates, the earlier first",
+    "TM": "a time HHMMSS.FFFFFF, also in part, or a range of times, the earlier first",
+    "DT": "a date-time YYYYMMDDHHMMSS.FFFFFF&ZZXX, also in part, or a range of them, the earlier first",
+}
+
+
+class Condition(Protocol):
+    """What the values of one attribute must be."""
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if one of the values of a DICOM JSON Value list does."""
+
+
+@dataclass(frozen=True, slots=True)
+class SingleValue:
+    """Single Value Matching (PS3.4 C.2.2.2.1); `value` is normalised."""
+
+    vr: str
+    value: str
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if a value equals."""
+        return any(_each_group(self.vr, self.value, value, str.__eq__) for value in present)
+
+
+@dataclass(frozen=True, slots=True)
+class UIDList:
+    """List of UID Matching (PS3.4 C.2.2.2.2)."""
+
+    uids: frozenset[str]
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if a value is in the list."""
+        return any(values.normal("UI", value) in self.uids for value in present)
+
+
+@dataclass(frozen=True, slots=True)
+class WildCard:
+    """Wild Card Matching (PS3.4 C.2.2.2.4); `pattern` is normalised, `*` any characters, `?` one."""
+
+    vr: str
+    pattern: str
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if a value has the pattern."""
+        compare = _has_name_pattern if self.vr == "PN" else _has_pattern
+        return any(_each_group(self.vr, self.pattern, value, compare) for value in present)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Range Matching of DA, TM and DT (PS3.4 C.2.2.2.5), both ends included; an empty end is open.
+
+    The ends are normalised; a stored value given in part counts as the first instant that it names.
+    """
+
+    vr: str
+    first: str = ""
+    last: str = ""
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if a value lies within."""
+        return any(self._holds(values.earliest(self.vr, value)) for value in present)
+
+    def _holds(self, instant: str | None) -> bool:
+        return instant is not None and self.first <= instant and (not self.last or instant <= self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class FuzzyName:
+    """Fuzzy Semantic Matching of person names (PS3.4 C.2.2.2.1.1): each word begins some word of the name."""
+
+    words: tuple[str, ...]
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if a name has all the words."""
+        names = (values.words(values.normal("PN", value)) for value in present)
+        return any(all(any(word.startswith(w) for word in name) for w in self.words) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Matches where one of its conditions does: a list of ModalitiesInStudy."""
+
+    conditions: tuple[Condition, ...]
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if a condition holds."""
+        return any(condition.matches(present) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One match parameter: an attribute and what it must be."""
+
+    attribute: Attribute
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search (PS3.18 10.6): for what level, within what resource, what matches, what to return of it.
+
+    `include` holds tags; `include_all` asks for all of `attributes.TABLE`.
+    """
+
+    level: Level
+    resource: Resource = field(default_factory=Resource)
+    matches: tuple[Match, ...] = ()
+    include: frozenset[str] = frozenset()
+    include_all: bool = False
+    limit: int = 100
+    offset: int = 0
+
+    @property
+    def studies(self) -> frozenset[str] | None:
+        """The studies that the query names, in its path or by StudyInstanceUID; None if it names none."""
+        if self.resource.study is not None:
+            return frozenset({self.resource.study})
+        for match in self.matches:
+            if match.attribute.tag == _UIDS[Level.STUDY]:
+                condition = match.condition
+                if isinstance(condition, UIDList):
+                    return condition.uids
+                if isinstance(condition, SingleValue):
+                    return frozenset({condition.value})
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of results, and if there are more behind it."""
+
+    datasets: list[Dataset]
+    more: bool
+
+
+def normalise(attribute: Attribute, value: Any) -> str:
+    """Bring a value, as text or as in DICOM JSON, to the form in which equal values are equal (`values`)."""
+    return values.normal(attribute.vr, value)
+
+
+def may_be_list(attribute: Attribute) -> bool:
+    """Say if the value of a match parameter may be a list, whose members are alternatives."""
+    return attribute.vr == "UI" or attribute.tag == MODALITIES_IN_STUDY
+
+
+def condition_of(attribute: Attribute, text: str, *, fuzzy: bool = False) -> Condition | None:
+    """Read the value of a match parameter; None restricts nothing (Universal Matching, PS3.4 C.2.2.2.3).
+
+    UIDs and ModalitiesInStudy may be lists, separated by commas or backslashes.
+
+    Raises
+    ------
+    ValueError
+        It has not the form that the VR asks for; the text says which, and does not repeat the value.
+    """
+    text = text.strip(values.PADDING)
+    if not text.strip("*"):
+        return None
+    if attribute.vr == "UI":
+        return _uids(_listed(text))
+    if attribute.tag == MODALITIES_IN_STUDY:
+        return _any_of([condition_of(_MODALITY, item) for item in _listed(text)])
+    if attribute.vr in values.TIME_VRS:
+        return _instants(attribute.vr, text)
+    if attribute.vr in values.NUMBER_VRS:
+        if values.number(text) is None:
+            raise ValueError("a number")
+        return SingleValue(attribute.vr, values.normal(attribute.vr, text))
+    return _textual(attribute.vr, text, fuzzy=fuzzy)
+
+
+def matches(query: Query, dataset: Mapping[str, Any]) -> bool:
+    """Say if an answer at the query's level has all that the query asks for."""
+    return satisfies(query.matches, dataset)
+
+
+def satisfies(wanted: Iterable[Match], dataset: Mapping[str, Any]) -> bool:
+    """Say if a data set has all that some match parameters ask for."""
+    return all(
+        match.condition.matches(attributes.values_of(dataset, match.attribute.tag)) for match in wanted
+    )
+
+
+def candidate(query: Query, given: Mapping[Level, Mapping[str, Any]] | None) -> bool:
+    """Say if a study may come to match by a transaction that gives it these attributes (None: any).
+
+    True too often costs a read; False wrongly loses a study. A study's answer is put together from the values
+    of several transactions, so one value that matches makes a candidate, and so does a transaction none of
+    whose values contradicts. Without a value that matches, what matches was there before, and the study is
+    found by its search row. What is asked of series and instances excludes no study.
+    """
+    if given is None:
+        return True
+    contradicted = False
+    for match in query.matches:
+        if match.attribute.level is not Level.STUDY:
+            continue
+        tag = match.attribute.tag
+        level, source = _GATHERED_FROM.get(tag, (Level.STUDY, tag))
+        present = attributes.values_of(given.get(level, {}), source)
+        if present and match.condition.matches(present):
+            return True
+        if not present and tag in _GATHERED_FROM:
+            return True
+        contradicted = contradicted or bool(present)
+    return not contradicted
+
+
+def returned(query: Query) -> tuple[str, ...]:
+    """The tags of what an answer holds, ascending (PS3.18 10.6.3.3).
+
+    The default set of the query's level and of each level above it that the path does not name, the UIDs,
+    what was matched and what was asked for.
+    """
+    levels = [level for level in Level if level <= query.level]
+    named = query.resource.level or 0
+    tags = {_UIDS[level] for level in levels} | query.include
+    tags.update(match.attribute.tag for match in query.matches)
+    for level in levels:
+        if query.include_all:
+            tags.update(attributes.TAGS[level])
+        elif level > named:
+            tags.update(attributes.RETURNED[level])
+    return tuple(sorted(tags))
+
+
+def _any_of(conditions: Sequence[Condition | None]) -> Condition | None:
+    given = tuple(condition for condition in conditions if condition is not None)
+    return AnyOf(given) if given and len(given) == len(conditions) else None
+
+
+def _uids(uids: Sequence[str]) -> Condition | None:
+    if not all(is_uid(uid) for uid in uids):
+        raise ValueError("a UID or a list of UIDs (digits and dots, at most 64 characters each)")
+    if not uids:
+        return None
+    return SingleValue("UI", uids[0]) if len(uids) == 1 else UIDList(frozenset(uids))
+
+
+def _textual(vr: str, text: str, *, fuzzy: bool) -> Condition | None:
+    normal = values.normal(vr, text)
+    if vr in WILD_CARD_VRS and ("*" in normal or "?" in normal):
+        return WildCard(vr, normal)
+    if vr == "PN" and fuzzy:
+        words = values.words(normal)
+        return FuzzyName(words) if words else None
+    return SingleValue(vr, normal) if normal else None
+
+
+def _instants(vr: str, text: str) -> Condition:
+    """Read a date, time or date-time, or a range of them (PS3.4 C.2.2.2.5)."""
+    first, last = values.earliest(vr, text), values.latest(vr, text)
+    if first is not None and last is not None:
+        return SingleValue(vr, first) if first == last else Range(vr, first, last)
+    ends = _RANGE[vr].fullmatch(text)
+    if ends is None or not (ends[1] or ends[2]):
+        raise ValueError(_FORMS[vr])
+    first = values.earliest(vr, ends[1]) if ends[1] else ""
+    last = values.latest(vr, ends[2]) if ends[2] else ""
+    if first is None or last is None or (first and last and first > last):
+        raise ValueError(_FORMS[vr])
+    return Range(vr, first, last)
+
+
+def _listed(text: str) -> list[str]:
+    items = (item.strip(values.PADDING) for item in re.split(r"[,\\]", text))
+    return [item for item in items if item]
+
+
+def _each_group(vr: str, key: str, value: Any, compare: Callable[[str, str], bool]) -> bool:
+    """Compare with a value; with any component group of a name, or with each if the key has groups itself."""
+    text = values.normal(vr, value)
+    if vr != "PN":
+        return compare(key, text)
+    groups = text.split("=")
+    if "=" not in key:
+        return any(compare(key, group) for group in groups if group)
+    groups += [""] * (key.count("=") + 1 - len(groups))
+    return all(not part or compare(part, group) for part, group in zip(key.split("="), groups, strict=False))
+
+
+def _has_pattern(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+def _has_name_pattern(pattern: str, name: str) -> bool:
+    """Compare a component group also with its empty components, so that `DOE^*` finds DOE."""
+    return _has_pattern(pattern, name) or _has_pattern(pattern, name + "^" * (4 - name.count("^")))
+
+
+@lru_cache(maxsize=64)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compile a wild card pattern; the atomic groups keep the time linear in the number of `*`."""
+    parts = ["".join("." if c == "?" else re.escape(c) for c in part) for part in pattern.split("*")]
+    if len(parts) == 1:
+        return re.compile(parts[0], re.DOTALL)
+    inner = "".join(f"(?>.*?{part})" for part in parts[1:-1] if part)
+    return re.compile(f"{parts[0]}{inner}.*{parts[-1]}", re.DOTALL)

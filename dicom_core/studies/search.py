@@ -1,0 +1,53 @@
+"""Search transaction (PS3.18 10.6), also known as QIDO-RS: studies, series and instances, below all or below one."""
+
+from __future__ import annotations
+
+import orjson
+
+from dicom_core.ports import Stores
+from dicom_core.record import Dataset
+from dicom_core.resources import Level, Resource
+from dicom_core.web import media_types, search_parameters
+from dicom_core.web.media_types import Category
+from dicom_core.web.messages import Request, Response
+
+
+async def studies(request: Request, stores: Stores) -> Response:
+    """Search for studies."""
+    return await _search(request, stores, Level.STUDY)
+
+
+async def series(request: Request, stores: Stores) -> Response:
+    """Search for series, of one study or of all."""
+    return await _search(request, stores, Level.SERIES)
+
+
+async def instances(request: Request, stores: Stores) -> Response:
+    """Search for instances, of one series, of one study or of all."""
+    return await _search(request, stores, Level.INSTANCE)
+
+
+async def _search(request: Request, stores: Stores, level: Level) -> Response:
+    offer = media_types.negotiate(request, Category.METADATA).select()
+    parsed = search_parameters.parse(request.parameters, level, request.resource)
+    page = await stores.index.search(parsed.query)
+    warnings = list(parsed.warnings)
+    if page.more:
+        warnings.append("there are more results than these; ask for them with offset")
+    headers = {"Warning": ", ".join(f'299 dicom-functions "{text}"' for text in warnings)} if warnings else {}
+    if not page.datasets:
+        return Response(204, headers)
+    datasets = [_with_url(request, dataset) for dataset in page.datasets]
+    return Response(200, {"Content-Type": offer.content_type, **headers}, orjson.dumps(datasets))
+
+
+def _with_url(request: Request, dataset: Dataset) -> Dataset:
+    """Add RetrieveURL (0008,1190), in its place by tag."""
+    study, series, instance = (_uid(dataset, tag) for tag in ("0020000D", "0020000E", "00080018"))
+    url = request.url(Resource(study, series, instance))
+    return dict(sorted((dataset | {"00081190": {"vr": "UR", "Value": [url]}}).items()))
+
+
+def _uid(dataset: Dataset, tag: str) -> str | None:
+    element = dataset.get(tag)
+    return None if element is None else element["Value"][0]

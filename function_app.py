@@ -1,0 +1,170 @@
+"""Every route of the service, in the order of PS3.18 10, and how it is answered."""
+
+import os
+
+import azure.functions as func
+from azurefunctions.extensions.http.fastapi import Request, Response
+
+from dicom_core import bootstrap, health
+from dicom_core.functions_http import Responder
+from dicom_core.settings import Settings
+from dicom_core.studies import delete, retrieve, search, store
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+settings = Settings.from_environment(os.environ)
+respond = Responder(settings, bootstrap.stores(settings))
+
+BASE = "v{version:int}"
+STUDIES = f"{BASE}/studies"
+STUDY = f"{STUDIES}/{{study}}"
+SERIES = f"{STUDY}/series/{{series}}"
+INSTANCE = f"{SERIES}/instances/{{instance}}"
+
+# Retrieve transaction (PS3.18 10.4), also known as WADO-RS
+
+
+@app.route(route=STUDY, methods=["GET"])
+async def retrieve_study(req: Request) -> Response:
+    """All instances of a study."""
+    return await respond(req, retrieve.instances)
+
+
+@app.route(route=f"{STUDY}/metadata", methods=["GET"])
+async def retrieve_study_metadata(req: Request) -> Response:
+    """The data sets of a study's instances, without bulk data."""
+    return await respond(req, retrieve.metadata)
+
+
+@app.route(route=SERIES, methods=["GET"])
+async def retrieve_series(req: Request) -> Response:
+    """All instances of a series."""
+    return await respond(req, retrieve.instances)
+
+
+@app.route(route=f"{SERIES}/metadata", methods=["GET"])
+async def retrieve_series_metadata(req: Request) -> Response:
+    """The data sets of a series' instances, without bulk data."""
+    return await respond(req, retrieve.metadata)
+
+
+@app.route(route=INSTANCE, methods=["GET"])
+async def retrieve_instance(req: Request) -> Response:
+    """An instance."""
+    return await respond(req, retrieve.instances)
+
+
+@app.route(route=f"{INSTANCE}/metadata", methods=["GET"])
+async def retrieve_instance_metadata(req: Request) -> Response:
+    """The data set of an instance, without bulk data."""
+    return await respond(req, retrieve.metadata)
+
+
+@app.route(route=f"{INSTANCE}/frames/{{frames}}", methods=["GET"])
+async def retrieve_frames(req: Request) -> Response:
+    """Frames of an instance."""
+    return await respond(req, retrieve.frames)
+
+
+@app.route(route=f"{INSTANCE}/bulkdata/{{*bulkdata}}", methods=["GET"])
+async def retrieve_bulkdata(req: Request) -> Response:
+    """The value that a BulkDataURI in the metadata stands for."""
+    return await respond(req, retrieve.bulkdata)
+
+
+# Store transaction (PS3.18 10.5), also known as STOW-RS
+
+
+@app.route(route=STUDIES, methods=["POST"])
+async def store_instances(req: Request) -> Response:
+    """Store instances of any studies."""
+    return await respond(req, store.store)
+
+
+@app.route(route=STUDY, methods=["POST"])
+async def store_study_instances(req: Request) -> Response:
+    """Store instances of one study."""
+    return await respond(req, store.store)
+
+
+@app.route(route=STUDIES, methods=["PUT"])
+async def upsert_instances(req: Request) -> Response:
+    """Store instances of any studies in the place of what stands there."""
+    return await respond(req, store.upsert)
+
+
+@app.route(route=STUDY, methods=["PUT"])
+async def upsert_study_instances(req: Request) -> Response:
+    """Store instances of one study in the place of what stands there."""
+    return await respond(req, store.upsert)
+
+
+# Search transaction (PS3.18 10.6), also known as QIDO-RS
+
+
+@app.route(route=STUDIES, methods=["GET"])
+async def search_studies(req: Request) -> Response:
+    """Search for studies."""
+    return await respond(req, search.studies)
+
+
+@app.route(route=f"{BASE}/series", methods=["GET"])
+async def search_series(req: Request) -> Response:
+    """Search for series of any study."""
+    return await respond(req, search.series)
+
+
+@app.route(route=f"{BASE}/instances", methods=["GET"])
+async def search_instances(req: Request) -> Response:
+    """Search for instances of any study."""
+    return await respond(req, search.instances)
+
+
+@app.route(route=f"{STUDY}/series", methods=["GET"])
+async def search_study_series(req: Request) -> Response:
+    """Search for series of a study."""
+    return await respond(req, search.series)
+
+
+@app.route(route=f"{STUDY}/instances", methods=["GET"])
+async def search_study_instances(req: Request) -> Response:
+    """Search for instances of a study."""
+    return await respond(req, search.instances)
+
+
+@app.route(route=f"{SERIES}/instances", methods=["GET"])
+async def search_series_instances(req: Request) -> Response:
+    """Search for instances of a series."""
+    return await respond(req, search.instances)
+
+
+# Beside the standard, as the managed service has them
+
+
+@app.route(route=STUDY, methods=["DELETE"])
+async def delete_study(req: Request) -> Response:
+    """Delete a study."""
+    return await respond(req, delete.delete)
+
+
+@app.route(route=SERIES, methods=["DELETE"])
+async def delete_series(req: Request) -> Response:
+    """Delete a series."""
+    return await respond(req, delete.delete)
+
+
+@app.route(route=INSTANCE, methods=["DELETE"])
+async def delete_instance(req: Request) -> Response:
+    """Delete an instance."""
+    return await respond(req, delete.delete)
+
+
+@app.route(route="health/check", methods=["GET"])
+async def check_health(req: Request) -> Response:
+    """Whether the service can reach its storage."""
+    return await respond(req, health.check)
+
+
+@app.route(route=f"{BASE}/{{*path}}", methods=["OPTIONS"])
+async def answer_preflight(req: Request) -> Response:
+    """What a browser asks before it lets a page of another origin ask."""
+    return await respond.preflight(req)

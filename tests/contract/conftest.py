@@ -1,0 +1,45 @@
+"""The adapters of the two ports, each under the same tests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dicom_core import bootstrap
+from dicom_core.ports import Stores
+from dicom_core.settings import Settings
+from dicom_core.storage import provision
+from dicom_core.storage.blobs import BlobStore, Container
+from dicom_core.storage.memory import MemoryIndex, MemoryStore
+from dicom_core.storage.rest import Kind, tally
+from dicom_core.storage.tables import TableIndex
+
+
+@pytest.fixture
+async def azure_stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    """Blobs and tables over Azurite."""
+    azurite = request.getfixturevalue("azurite")
+    account = Settings.from_environment({"DicomStorage": azurite.connection_string}).account
+    await provision.create(account)
+    blobs, tables = bootstrap.clients(account)
+    yield Stores(BlobStore(Container(blobs, "dicom")), TableIndex(tables, Container(blobs, "derived")))
+    await blobs.close()
+    await tables.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("azurite", marks=pytest.mark.azurite)])
+def stores(request: pytest.FixtureRequest) -> Stores:
+    """Both ports, of each adapter in turn."""
+    if request.param == "memory":
+        return Stores(MemoryStore(), MemoryIndex())
+    return request.getfixturevalue("azure_stores")
+
+
+@pytest.fixture
+def counts() -> Counter[Kind]:
+    """The storage requests of the test, by kind."""
+    counter: Counter[Kind] = Counter()
+    tally.set(counter)
+    return counter

@@ -1,0 +1,181 @@
+"""The app is one that the Python worker in Azure accepts, checked with the worker's own library."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import ROOT, storage_settings
+from tools.local_host.azurite import Azurite
+
+WORKER = ROOT / ".tools" / "worker"
+DRIVER = ROOT / "tests" / "contract" / "worker.py"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,126}")
+
+HEAD = """\
+import functools
+import azure.functions as func
+from azurefunctions.extensions.http.fastapi import Request, Response, StreamingResponse
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+"""
+ROUTED = "@app.route(route='a', methods=['GET'])\n"
+SIMPLE = f"{ROUTED}async def a(req: Request) -> Response:\n    return Response('fine')\n"
+REJECTED = {
+    "union of responses": f"{ROUTED}async def a(req: Request) -> Response | StreamingResponse: ...\n",
+    "classic request": f"{ROUTED}async def a(req: func.HttpRequest) -> func.HttpResponse: ...\n",
+    "parameter of no binding": f"{ROUTED}async def a(req: Request, other: int) -> Response: ...\n",
+    "same name twice": f"{SIMPLE}@app.route(route='b')\nasync def a(req: Request) -> Response: ...\n",
+    "two apps": f"{SIMPLE}other = func.FunctionApp()\n",
+    "unknown verb": "@app.route(route='a', methods=['SEARCH'])\nasync def a(req: Request) -> Response: ...\n",
+    "import that fails": f"import no_such_module\n{SIMPLE}",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _worker() -> None:
+    """The worker's library, as the set-up installs it."""
+    if not WORKER.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("the worker's library is not installed: run make setup")
+        pytest.skip("the worker's library is not installed: run make setup")
+
+
+def load(folder: Path, path: str = "", **environment: str) -> dict[str, Any]:
+    """What the worker says of the app of a folder.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        It rejects the app.
+    """
+    variables = {"PYTHON_ENABLE_INIT_INDEXING": "1", "PYTHONPATH": str(WORKER), **environment}
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), str(folder), *([path] if path else [])],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def app_in(folder: Path, body: str) -> Path:
+    """A folder with an app in it."""
+    (folder / "function_app.py").write_text(HEAD + body)
+    (folder / "host.json").write_text((ROOT / "host.json").read_text())
+    return folder
+
+
+def test_worker_accepts_simple_app(tmp_path: Path) -> None:
+    """The check's own foundation: a simple app is accepted and answers."""
+    said = load(app_in(tmp_path, SIMPLE), "a")
+
+    assert list(said["functions"]) == ["a"]
+    assert said["answer"] == {"status": 200, "body": "fine"}
+
+
+@pytest.mark.parametrize("body", REJECTED.values(), ids=REJECTED.keys())
+def test_worker_rejects(tmp_path: Path, body: str) -> None:
+    """What the worker refuses fails this check: one such function would take the whole app down."""
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        load(app_in(tmp_path, body))
+
+    assert "rejected: " in refused.value.stderr
+
+
+@pytest.fixture(scope="module")
+def loaded(azurite: Azurite) -> dict[str, Any]:
+    """What the worker says of the service."""
+    return load(ROOT, "health/check", **storage_settings(azurite.connection_string))
+
+
+def listed(connection_string: str) -> list[str]:
+    """The functions of the service, as azure-functions lists them."""
+    code = "import function_app as f; print(*[one.get_function_name() for one in f.app.get_functions()])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, **storage_settings(connection_string)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.azurite
+def test_worker_accepts_every_function(loaded: dict[str, Any], azurite: Azurite) -> None:
+    """The worker accepts every function that the app has, and finds no other."""
+    assert sorted(loaded["functions"]) == sorted(listed(azurite.connection_string))
+
+
+@pytest.mark.azurite
+def test_worker_answers_health_check(loaded: dict[str, Any]) -> None:
+    """A request through the worker's own server reaches the function and comes back."""
+    assert loaded["answer"]["status"] == 200
+
+
+@pytest.mark.azurite
+def test_function_and_binding_names(loaded: dict[str, Any]) -> None:
+    """Names are snake case without a double underscore, which the host demands of bindings."""
+    names = [*loaded["functions"], *(b["name"] for bs in loaded["functions"].values() for b in bs)]
+
+    assert [name for name in names if name != "$return" and (not NAME.fullmatch(name) or "__" in name)] == []
+
+
+@pytest.mark.azurite
+def test_one_trigger_each(loaded: dict[str, Any]) -> None:
+    """Every function has exactly one trigger."""
+    triggers = {
+        name: sum(binding["type"].endswith("Trigger") for binding in bindings)
+        for name, bindings in loaded["functions"].items()
+    }
+
+    assert set(triggers.values()) == {1}
+
+
+@pytest.mark.azurite
+def test_connections_are_in_sample_settings(loaded: dict[str, Any]) -> None:
+    """Every connection that a binding names is in the sample of local settings."""
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    named = {
+        b["connection"] for bindings in loaded["functions"].values() for b in bindings if "connection" in b
+    }
+
+    assert named - sample.keys() == set()
+
+
+def test_sample_settings() -> None:
+    """The sample holds what `func start` needs on every Python, and storage by the emulator."""
+    sample = json.loads((ROOT / "local.settings.sample.json").read_text())
+
+    assert sample == {
+        "IsEncrypted": False,
+        "Values": {
+            "FUNCTIONS_WORKER_RUNTIME": "python",
+            "PYTHON_ENABLE_INIT_INDEXING": "1",
+            "PYTHON_ISOLATE_WORKER_DEPENDENCIES": "1",
+            "AzureWebJobsStorage": "UseDevelopmentStorage=true",
+            "DicomStorage": "UseDevelopmentStorage=true",
+        },
+    }
+
+
+def test_host_configuration() -> None:
+    """Routes have no prefix, and the extensions are those that know the Event Grid source of blob triggers."""
+    host = json.loads((ROOT / "host.json").read_text())
+
+    assert host["version"] == "2.0"
+    assert host["extensions"]["http"]["routePrefix"] == ""
+    assert host["extensionBundle"] == {
+        "id": "Microsoft.Azure.Functions.ExtensionBundle",
+        "version": "[4.*, 5.0.0)",
+    }

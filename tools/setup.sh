@@ -1,0 +1,69 @@
+#!/bin/sh
+# What the Makefile needs on a fresh machine: `setup.sh python FILE`, `setup.sh azurite`, `setup.sh worker`.
+# Whatever is missing is said in one sentence.
+set -eu
+
+AZURITE=3.35.0
+WORKER=1.3.0
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+die() {
+    echo "$1" >&2
+    exit 1
+}
+
+is_recent_python() {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+find_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        is_recent_python "$PYTHON" || die "PYTHON is '$PYTHON', which is no Python 3.11 or newer."
+        echo "$PYTHON"
+        return
+    fi
+    for one in python3.13 python3.12 python3.11 python3; do
+        if is_recent_python "$one"; then
+            echo "$one"
+            return
+        fi
+    done
+    die "Python 3.11 or newer was not found: install it, or name it with make PYTHON=/path/to/python."
+}
+
+# The environment, with the packages of one requirements file in it.
+install_python() {
+    if ! is_recent_python .venv/bin/python; then
+        python=$(find_python) || exit 1
+        "$python" -m venv --clear .venv >/dev/null 2>&1 ||
+            die "'$python -m venv' failed: install Python's venv module (on Debian: apt-get install python3-venv)."
+    fi
+    .venv/bin/python -m pip install --quiet -r "$1"
+}
+
+check_node() {
+    PATH="$PWD/.tools/node/bin:$PATH"
+    command -v node >/dev/null 2>&1 || die "Node.js was not found: install version 20 or newer."
+    version=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
+    [ "${version:-0}" -ge 20 ] || die "Node.js 20 or newer is needed; 'node --version' says $(node --version 2>&1)."
+    command -v npm >/dev/null 2>&1 || die "npm was not found: it comes with Node.js 20 or newer."
+}
+
+install_azurite() {
+    check_node
+    npm install --prefix .tools --no-save --no-audit --no-fund --no-update-notifier --loglevel=error \
+        "azurite@$AZURITE" >/dev/null
+}
+
+# The library that is the Python worker in Azure. It asks for Python 3.13 and runs on 3.11.
+install_worker() {
+    .venv/bin/python -m pip install --quiet --no-deps --ignore-requires-python --upgrade \
+        --target .tools/worker "azure-functions-runtime==$WORKER"
+}
+
+case "${1:-}" in
+    python) install_python "$2" ;;
+    azurite) install_azurite ;;
+    worker) install_worker ;;
+    *) die "usage: setup.sh python FILE | azurite | worker" ;;
+esac
