@@ -32,9 +32,12 @@ class Columns(Flag):
     """What to read of an instance beside its identity; each costs bytes."""
 
     NONE = 0
-    ATTRIBUTES = auto()
+    STUDY = auto()
+    SERIES = auto()
+    INSTANCE = auto()
     HEADER = auto()
     PIXELS = auto()
+    ATTRIBUTES = STUDY | SERIES | INSTANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,12 @@ def scope(asked: Query, study: str) -> Resource:
 def needs_header(asked: Query) -> bool:
     """Say if the query returns attributes that only the headers of instances hold."""
     return not all(map(attributes.is_in_table, asked.include))
+
+
+def columns(asked: Query) -> Columns:
+    """What to read of the rows that answer a query; a study's answer gathers modalities from its series."""
+    needed = Columns.ATTRIBUTES if asked.level is Level.INSTANCE else Columns.STUDY | Columns.SERIES
+    return needed | Columns.HEADER if needs_header(asked) else needed
 
 
 def find(rows: Iterable[Instance], asked: Query) -> list[Answer]:

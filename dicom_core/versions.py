@@ -16,9 +16,14 @@ _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
 MAX_PARTS = 0x10000
 
 
+_last = 0
+
+
 def new_transaction() -> str:
-    """Name a transaction that starts now."""
-    return _encode((time.time_ns() // 1_000_000) << 80 | secrets.randbits(80))
+    """Name a transaction that starts now; later than any name that this process has given before."""
+    global _last
+    _last = max((time.time_ns() // 1_000_000) << 80 | secrets.randbits(80), _last + (1 << 40))
+    return _encode(_last)
 
 
 def transaction_after(transaction: str) -> str:

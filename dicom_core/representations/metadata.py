@@ -210,7 +210,7 @@ def _string(vr: str, *, strip_each: bool = False) -> Encoder:
 def _report(vr: str, strings: Iterable[str], level: Level, key: str) -> None:
     """Note the first value that its VR does not allow, if there is one."""
     for string in strings:
-        if reason := validation.reason(vr, string.strip(" \0")):
+        if reason := validation.reason(vr, string.rstrip(" \0")):
             level.problem(key, reason)
             return
 

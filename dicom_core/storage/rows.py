@@ -16,6 +16,7 @@ import base64
 import gzip
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
 import orjson
@@ -39,7 +40,11 @@ MAX_HEADER_BYTES = 600 << 10
 Item = TypeVar("Item")
 
 DELETING = "~deleting|"
-_LEVELS = ((Level.STUDY, "study"), (Level.SERIES, "series"), (Level.INSTANCE, "instance"))
+_LEVELS = (
+    (Level.STUDY, "study", Columns.STUDY),
+    (Level.SERIES, "series", Columns.SERIES),
+    (Level.INSTANCE, "instance", Columns.INSTANCE),
+)
 _IDENTITY = ("RowKey", "version", "sop_class", "transfer_syntax", "length", "digest")
 _PARTS = 16
 
@@ -107,8 +112,7 @@ def _between(first: str, last: str) -> str:
 def selected(columns: Columns) -> list[str]:
     """Names of the properties that hold some columns."""
     names = list(_IDENTITY)
-    if Columns.ATTRIBUTES in columns:
-        names += [name for _, name in _LEVELS]
+    names += [name for _, name, column in _LEVELS if column in columns]
     if Columns.HEADER in columns:
         names += ["spilled", *_numbered("header")]
     if Columns.PIXELS in columns:
@@ -126,7 +130,7 @@ def from_instance(instance: Instance) -> Entity:
         "length@odata.type": "Edm.Int64",
         "digest": instance.digest,
     }
-    for level, name in _LEVELS:
+    for level, name, _ in _LEVELS:
         if dataset := instance.attributes.get(level):
             entity[name] = orjson.dumps(dataset).decode()
     if is_spilled(instance):
@@ -171,8 +175,16 @@ def is_spilled(instance: Instance) -> bool:
     return len(instance.header) > MAX_HEADER_BYTES
 
 
-def to_instance(entity: Entity, partition: str, study: str) -> Instance:
-    """Instance of a row; what was not selected is empty."""
+def to_instances(entities: Iterable[Entity], partition: str, study: str) -> list[Instance]:
+    """Instances of rows; what was not selected is empty.
+
+    Most rows of a study have the same attributes of study and series: each text is read once.
+    """
+    read = cache(orjson.loads)
+    return [_to_instance(entity, partition, study, read) for entity in entities]
+
+
+def _to_instance(entity: Entity, partition: str, study: str, read: Callable[[str], Any]) -> Instance:
     series, instance, version = named(entity)
     return Instance(
         study=study,
@@ -184,10 +196,10 @@ def to_instance(entity: Entity, partition: str, study: str) -> Instance:
         transfer_syntax=entity["transfer_syntax"],
         length=int(entity["length"]),
         digest=entity["digest"],
-        attributes={level: orjson.loads(entity[name]) for level, name in _LEVELS if name in entity},
+        attributes={level: read(entity[name]) for level, name, _ in _LEVELS if name in entity},
         header=unpacked("header", entity),
         frames=unpacked("frames", entity),
-        bulkdata=orjson.loads(entity["bulkdata"]) if "bulkdata" in entity else {},
+        bulkdata={path: (start, length) for path, (start, length) in read(entity.get("bulkdata", "{}")).items()},
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 import orjson
 
@@ -82,7 +83,7 @@ class TableIndex:
             found = [] if row is None else [row]
         else:
             found = (await scan(self._studies, rows.in_scope(resource), select)).live()
-        instances = [rows.to_instance(row, resource.partition, resource.study) for row in found]
+        instances = rows.to_instances(found, resource.partition, resource.study)
         if Columns.HEADER in columns:
             for at, row in enumerate(found):
                 if row.get("spilled"):
@@ -92,7 +93,7 @@ class TableIndex:
     async def search(self, query: Query) -> Page:
         """Evaluate every candidate study live from its record."""
         room = asyncio.Semaphore(_AT_ONCE)
-        columns = Columns.ATTRIBUTES | (Columns.HEADER if record.needs_header(query) else Columns.NONE)
+        columns = record.columns(query)
 
         async def evaluate(study: str) -> list[Dataset]:
             async with room:
@@ -108,12 +109,13 @@ class TableIndex:
             return named
         first, last = (literal(f"{query.resource.partition}|{shard}") for shard in (_SHARD, _LAST_SHARD))
         found: set[str] = set()
+        may_match = cache(lambda text: candidate(query, _unhinted(text)))
         async for page in self._pending.query(
             f"PartitionKey ge {first} and PartitionKey le {last}", ["RowKey", "attributes"]
         ):
             for row in page:
                 study = row["RowKey"].partition("|")[2]
-                if study not in found and candidate(query, _unhinted(row)):
+                if study not in found and may_match(row.get("attributes")):
                     found.add(study)
         return found
 
@@ -131,10 +133,10 @@ def _hinted(attributes: Mapping[Level, Dataset] | None) -> Entity:
     return {"attributes": text} if 2 * len(text) <= MAX_PROPERTY_BYTES else {}
 
 
-def _unhinted(row: Entity) -> dict[Level, Dataset] | None:
-    if "attributes" not in row:
+def _unhinted(text: str | None) -> dict[Level, Dataset] | None:
+    if text is None:
         return None
-    return {Level(int(level)): dataset for level, dataset in orjson.loads(row["attributes"]).items()}
+    return {Level(int(level)): dataset for level, dataset in orjson.loads(text).items()}
 
 
 def _spill_name(instance: Instance) -> str:

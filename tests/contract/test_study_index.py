@@ -251,13 +251,9 @@ async def test_search_sees_a_store_at_once(stores: Stores) -> None:
 async def test_search_follows_the_latest_value(stores: Stores) -> None:
     """A study answers with the value of its latest instance, and is not found by the one before."""
     first, second = transaction(study := uid()), transaction(study)
-    for of, value in ((first, f"A{study}"), (second, f"B{study}")):
+    for number, (of, value) in enumerate(((first, f"A{study}"), (second, f"B{study}"))):
         patient = {Level.STUDY: {"00100020": {"vr": "LO", "Value": [value]}}}
-        await stored(
-            stores.index,
-            [row(of, instance=f"9.{value[0]}".replace("A", "1").replace("B", "2"), attributes=patient)],
-            of,
-        )
+        await stored(stores.index, [row(of, number, attributes=patient)], of)
 
     async def found(value: str) -> int:
         match = Match(attributes.find("PatientID"), SingleValue("LO", value.lower()))

@@ -48,7 +48,19 @@ class _Binding(_Fields):
     undefined, string, binary, stream = 0, 1, 2, 3
 
 
-_MESSAGES = ["WorkerInitResponse", "FunctionMetadataResponse", "FunctionLoadResponse", "InvocationResponse", "RpcFunctionMetadata", "RpcRetryOptions", "RpcException", "WorkerMetadata", "TypedData", "ParameterBinding", "FunctionEnvironmentReloadResponse"]
+_MESSAGES = (
+    "WorkerInitResponse",
+    "FunctionMetadataResponse",
+    "FunctionLoadResponse",
+    "InvocationResponse",
+    "RpcFunctionMetadata",
+    "RpcRetryOptions",
+    "RpcException",
+    "WorkerMetadata",
+    "TypedData",
+    "ParameterBinding",
+    "FunctionEnvironmentReloadResponse",
+)
 _PROTOCOL = SimpleNamespace(
     **{name: type(name, (_Fields,), {}) for name in _MESSAGES}, StatusResult=_Status, BindingInfo=_Binding
 )
@@ -97,13 +109,19 @@ async def _get(runtime: Any, url: str, function: str, argument: str) -> dict[str
     )
     async with aiohttp.ClientSession(headers={"x-ms-invocation-id": _INVOCATION}) as client:
         answering = asyncio.create_task(_answer(client, url))
-        _checked(await runtime.invocation_request(_request(invocation_request=invocation)))
-        return await answering
+        async with asyncio.timeout(20):
+            _checked(await runtime.invocation_request(_request(invocation_request=invocation)))
+            return await answering
 
 
 async def _answer(client: aiohttp.ClientSession, url: str) -> dict[str, Any]:
-    async with client.get(url) as response:
-        return {"status": response.status, "body": await response.text()}
+    """Ask until the worker's server listens, as the host does."""
+    while True:
+        try:
+            async with client.get(url) as response:
+                return {"status": response.status, "body": await response.text()}
+        except aiohttp.ClientConnectorError:
+            await asyncio.sleep(0.05)
 
 
 def main() -> None:

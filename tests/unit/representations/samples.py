@@ -9,6 +9,7 @@ from pathlib import Path
 import pydicom
 
 from dicom_core.representations.instances import InvalidInstance, Layout, Reader
+from dicom_core.representations.levels import Element
 
 _DATA = Path(pydicom.__file__).parent / "data"
 _NOT_READ = {"MR_truncated.dcm", "rtplan_truncated.dcm", "no_meta.dcm"}
@@ -57,7 +58,13 @@ def attempt(*chunks: bytes) -> Layout | str:
         return str(error)
 
 
-ENCAPSULATED = [path for path in FILES if read(path.read_bytes()).frames.encapsulated]
+_TABLES = {path: read(path.read_bytes()).frames for path in FILES}
+ENCAPSULATED = [path for path, table in _TABLES.items() if table.encapsulated]
+NATIVE = [
+    path
+    for path, table in _TABLES.items()
+    if table.count and not table.encapsulated and "dfl" not in path.name
+]
 
 _LONG = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
 
@@ -91,6 +98,7 @@ def instance(*elements: bytes, syntax: str = "1.2.840.10008.1.2.1") -> bytes:
     return bytes(128) + b"DICM" + meta + b"".join(elements)
 
 
-def value(vr: str, encoded: bytes, tag: int = 0x00091001, before: bytes = b"") -> dict[str, object]:
+def value(vr: str, encoded: bytes, tag: int = 0x00091001, before: bytes = b"") -> Element:
     """The JSON of one element of an explicit little endian data set."""
-    return read(instance(before, element(tag, vr, encoded))).header.dataset[f"{tag:08X}"]
+    encoding: Element = read(instance(before, element(tag, vr, encoded))).header.dataset[f"{tag:08X}"]
+    return encoding

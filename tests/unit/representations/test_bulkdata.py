@@ -32,7 +32,9 @@ def test_inflater_of_a_deflated_instance(size: int) -> None:
     inflater, window = Inflater(), Window(start, length)
 
     got = b"".join(
-        window.feed(piece) for at in range(0, len(content), size) for piece in inflater.feed(content[at : at + size])
+        window.feed(piece)
+        for at in range(0, len(content), size)
+        for piece in inflater.feed(content[at : at + size])
     )
 
     assert got == samples.oracle(path).PixelData

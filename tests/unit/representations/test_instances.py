@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 import tracemalloc
 import zlib
@@ -46,15 +47,23 @@ def test_reader_fed_in_random_splits(data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(content)), max_size=12)))
     bounds = [0, *cuts, len(content)]
 
-    layout = samples.read(*(content[low:high] for low, high in zip(bounds, bounds[1:], strict=False)))
+    layout = samples.read(*(content[low:high] for low, high in itertools.pairwise(bounds)))
 
     assert layout == samples.read(content)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["rtplan.dcm", "MR_small_RLE.dcm", "image_dfl.dcm", "chrH32.dcm", "CT_small.dcm", "MR_small_bigendian.dcm",
-     "test-SR.dcm", "JPEG2000.dcm"],
+    [
+        "rtplan.dcm",
+        "MR_small_RLE.dcm",
+        "image_dfl.dcm",
+        "chrH32.dcm",
+        "CT_small.dcm",
+        "MR_small_bigendian.dcm",
+        "test-SR.dcm",
+        "JPEG2000.dcm",
+    ],
 )
 def test_reader_of_truncated_bytes(name: str) -> None:
     """Bytes that end anywhere are an instance or an InvalidInstance, and the same in one chunk as in two."""
@@ -72,7 +81,9 @@ def test_reader_of_damaged_bytes(data: st.DataObject) -> None:
     content = bytearray(data.draw(st.sampled_from(samples.SMALL)).read_bytes())
     patches = st.one_of(
         st.binary(min_size=1, max_size=8),
-        st.sampled_from([b"\xff\xff\xff\xff", b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0", b"SQ\0\0"]),
+        st.sampled_from(
+            [b"\xff\xff\xff\xff", b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0", b"SQ\0\0"]
+        ),
     )
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(content) - 1))
@@ -91,17 +102,29 @@ def test_reader_of_damaged_bytes(data: st.DataObject) -> None:
         (b"", "not a DICOM file: no bytes"),
         (b"%PDF-1.7 " * 40, "not a DICOM file"),
         (b"\x08\x00\x99\x99" + bytes(200), "not a DICOM file"),
-        (instance(element(0x00100010, "PN", b"A^B", 10)), r"ends at byte 169 inside \(0010,0010\)"),
-        (instance(element(0x00100010, "PN", b""))[:-3], "ends at byte 163 inside an element's tag"),
-        (instance(element(0x7FE00010, "OW", bytes(8), 10)), r"ends at byte 178 inside \(7FE0,0010\)"),
-        (instance(element(0x7FE00010, "OB", item(b"") + item(b"abcd")[:-1], UNDEFINED)), r"inside \(7FE0,0010\)"),
+        (instance(element(0x00100010, "PN", b"A^B", 10)), r"ends at byte 171 inside \(0010,0010\)"),
+        (instance(element(0x00100010, "PN", b""))[:-3], "ends at byte 165 inside an element's tag"),
+        (instance(element(0x7FE00010, "OW", bytes(8), 10)), r"ends at byte 180 inside \(7FE0,0010\)"),
+        (
+            instance(element(0x7FE00010, "OB", item(b"") + item(b"abcd")[:-1], UNDEFINED)),
+            r"inside \(7FE0,0010\)",
+        ),
         (instance(element(0x00420011, "OB", bytes(99_000), 100_000)), r"inside \(0042,0011\)"),
-        (instance(element(0x00081140, "SQ", item(element(0x00081150, "UI", b"1.2", 8)), UNDEFINED)), r"\(0008,1150\)"),
-        (instance(element(0x00081140, "SQ", b"x" * 8, UNDEFINED)), r"no item at byte 170 of the sequence \(0008,1140\)"),
-        (instance(samples.ITEM_END), "an item delimiter outside of a sequence at byte 158"),
-        (instance(implicit(0xFFFEE000, b"")), r"\(FFFE,E000\) outside of a sequence at byte 158"),
+        (
+            instance(element(0x00081140, "SQ", item(element(0x00081150, "UI", b"1.2", 8)), UNDEFINED)),
+            r"\(0008,1150\)",
+        ),
+        (
+            instance(element(0x00081140, "SQ", b"x" * 8, UNDEFINED)),
+            r"no item at byte 172 of the sequence \(0008,1140\)",
+        ),
+        (instance(samples.ITEM_END), "an item delimiter outside of a sequence at byte 160"),
+        (instance(implicit(0xFFFEE000, b"")), r"\(FFFE,E000\) outside of a sequence at byte 160"),
         (instance(element(0x0040A043, "UT", b"", 1 << 25)), "keeps more than 16777216 bytes"),
-        (instance(b"\xff" * 99, syntax="1.2.840.10008.1.2.1.99"), "deflated data set that cannot be inflated"),
+        (
+            instance(b"\xff" * 99, syntax="1.2.840.10008.1.2.1.99"),
+            "deflated data set that cannot be inflated",
+        ),
         (instance(syntax="1.2.840.10008.1.2.1.99"), "ends where its deflated data set should begin"),
     ],
 )
@@ -126,7 +149,9 @@ def test_reader_after_a_refusal() -> None:
 @pytest.mark.parametrize("padding", [b"", b"\0", b"\0\0\0\0\0", bytes(16)])
 def test_reader_of_padding_at_the_end(padding: bytes) -> None:
     """A few zeros behind the last element are forgiven."""
-    assert samples.read(instance(element(0x00100020, "LO", b"1 "), padding)).header.dataset.keys() == {"00100020"}
+    assert samples.read(instance(element(0x00100020, "LO", b"1 "), padding)).header.dataset.keys() == {
+        "00100020"
+    }
 
 
 def test_header_before_the_pixel_data_arrived() -> None:
@@ -154,7 +179,12 @@ def test_header_names_the_instance() -> None:
         )
     ).header
 
-    assert (header.sop_class, header.instance, header.study, header.series) == ("1.2.3", "1.2.4", "1.2.5\\1.2.6", "")
+    assert (header.sop_class, header.instance, header.study, header.series) == (
+        "1.2.3",
+        "1.2.4",
+        "1.2.5\\1.2.6",
+        "",
+    )
     assert header.transfer_syntax == "1.2.840.10008.1.2.1"
 
 
@@ -164,10 +194,12 @@ def test_header_names_the_instance() -> None:
 )
 def test_header_of_pixel_data(vr: str, length: int, expected: str) -> None:
     """The element of the pixel data closes the data set, as bulk data."""
-    layout = samples.read(instance(element(0x7FE00010, vr, bytes(length)), element(0xFFFCFFFC, "OB", b"\0\0")))
+    layout = samples.read(
+        instance(element(0x7FE00010, vr, bytes(length)), element(0xFFFCFFFC, "OB", b"\0\0"))
+    )
 
     assert layout.header.dataset == {"7FE00010": {"vr": expected, "BulkDataURI": "bulkdata/7FE00010"}}
-    assert layout.bulkdata == {"7FE00010": (170, 8)}
+    assert layout.bulkdata == {"7FE00010": (172, 8)}
 
 
 def test_header_of_empty_pixel_data() -> None:
@@ -184,8 +216,10 @@ def test_header_of_empty_pixel_data() -> None:
         (implicit(0x00080005, b"ISO_IR 100"), "1.2.840.10008.1.2"),
         (element(0x00080005, "CS", b"ISO_IR 100"), "1.2.840.10008.1.2.1"),
         (element(0x00080005, "CS", b"ISO_IR 100", order=">"), "1.2.840.10008.1.2.2"),
-        (element(0x00020010, "UI", b"1.2.840.10008.1.2.1\0") + element(0x00080005, "CS", b"ISO_IR 100"),
-         "1.2.840.10008.1.2.1"),
+        (
+            element(0x00020010, "UI", b"1.2.840.10008.1.2.1\0") + element(0x00080005, "CS", b"ISO_IR 100"),
+            "1.2.840.10008.1.2.1",
+        ),
         (bytes(128) + b"DICM" + implicit(0x00080005, b"ISO_IR 100"), "1.2.840.10008.1.2"),
     ],
     ids=["implicit", "explicit", "big endian", "file meta without preamble", "preamble without file meta"],
@@ -217,7 +251,9 @@ def test_reader_of_a_command_set() -> None:
     """Elements of group 0000 before the data set are passed over (PS3.7 6.3)."""
     command = implicit(0x00000000, b"\x04\0\0\0") + implicit(0x00000100, b"\1\0")
 
-    assert samples.read(instance(command, element(0x00100020, "LO", b"12"))).header.dataset.keys() == {"00100020"}
+    assert samples.read(instance(command, element(0x00100020, "LO", b"12"))).header.dataset.keys() == {
+        "00100020"
+    }
 
 
 def test_reader_of_large_values() -> None:
@@ -234,10 +270,10 @@ def test_reader_of_large_values() -> None:
 
     assert layout.header.dataset["0040A160"]["Value"] == ["t" * BULK]
     assert layout.header.dataset["00420011"] == {"vr": "OB", "BulkDataURI": "bulkdata/00420011"}
-    assert {path: content[at : at + size][:1] * size == content[at : at + size] and content[at]
-            for path, (at, size) in layout.bulkdata.items()} == {
-        "00420011": ord("p"), "54000100/1/54001010": ord("w"), "56000020": ord("f")
-    }
+    assert {
+        path: content[at : at + size][:1] * size == content[at : at + size] and content[at]
+        for path, (at, size) in layout.bulkdata.items()
+    } == {"00420011": ord("p"), "54000100/1/54001010": ord("w"), "56000020": ord("f")}
 
 
 @pytest.mark.parametrize("defined", [True, False])
@@ -248,7 +284,9 @@ def test_reader_of_sequences(defined: bool) -> None:
         items = item(inner) + item(b"")
         sequence = element(0x00081140, "SQ", items)
     else:
-        items = implicit(0xFFFEE000, inner, UNDEFINED) + samples.ITEM_END + implicit(0xFFFEE000, b"", UNDEFINED)
+        items = (
+            implicit(0xFFFEE000, inner, UNDEFINED) + samples.ITEM_END + implicit(0xFFFEE000, b"", UNDEFINED)
+        )
         sequence = element(0x00081140, "SQ", items + samples.ITEM_END, UNDEFINED) + samples.SEQUENCE_END
 
     dataset = samples.read(instance(sequence, element(0x00100020, "LO", b"12"))).header.dataset
@@ -264,14 +302,18 @@ def test_reader_of_a_private_sequence_as_un() -> None:
     """UN of undefined length is a sequence with implicit VR (PS3.5 6.2.2)."""
     items = item(implicit(0x00100020, b"12"))
 
-    dataset = samples.read(instance(element(0x00091001, "UN", items, UNDEFINED) + samples.SEQUENCE_END)).header.dataset
+    dataset = samples.read(
+        instance(element(0x00091001, "UN", items, UNDEFINED) + samples.SEQUENCE_END)
+    ).header.dataset
 
     assert dataset["00091001"] == {"vr": "SQ", "Value": [{"00100020": {"vr": "LO", "Value": ["12"]}}]}
 
 
 def test_reader_of_a_sequence_that_is_none() -> None:
     """A sequence of defined length without items is kept as UN, and noted."""
-    header = samples.read(instance(element(0x00081140, "SQ", b"no items"), element(0x00100020, "LO", b"12"))).header
+    header = samples.read(
+        instance(element(0x00081140, "SQ", b"no items"), element(0x00100020, "LO", b"12"))
+    ).header
 
     assert header.dataset["00081140"] == {"vr": "UN", "InlineBinary": "bm8gaXRlbXM="}
     assert header.problems == (Problem("00081140", "a sequence with something else than items"),)
@@ -325,7 +367,10 @@ def test_reader_memory_does_not_grow_with_the_object() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert reader.finish().bulkdata == {"00420011": (len(head), 64 << 20), "7FE00010": (len(head) + (64 << 20) + 12, 64 << 20)}
+    assert reader.finish().bulkdata == {
+        "00420011": (len(head), 64 << 20),
+        "7FE00010": (len(head) + (64 << 20) + 12, 64 << 20),
+    }
     assert peak < 1 << 20
 
 
@@ -367,7 +412,9 @@ def test_problems_name_the_top_level_element_once() -> None:
     """One problem for each top-level element, the first wins; the values stay (nothing is lost)."""
     nested = item(element(0x00081150, "UI", b"1.a\0") + element(0x00080060, "CS", b"lower "))
 
-    header = samples.read(instance(element(0x00081140, "SQ", nested), element(0x00100030, "DA", b"20230231"))).header
+    header = samples.read(
+        instance(element(0x00081140, "SQ", nested), element(0x00100030, "DA", b"20230231"))
+    ).header
 
     assert header.problems == (
         Problem("00081140", "UI with characters or a form that are not allowed"),
@@ -385,7 +432,9 @@ def test_reader_of_extended_offsets_in_big_numbers() -> None:
             element(0x00280008, "IS", b"2 "),
             element(0x7FE00001, "OV", offsets),
             element(0x7FE00002, "OV", struct.pack("<2Q", 3, 4)),
-            element(0x7FE00010, "OB", item(b"") + item(b"abc\0") + item(b"defg") + samples.SEQUENCE_END, UNDEFINED),
+            element(
+                0x7FE00010, "OB", item(b"") + item(b"abc\0") + item(b"defg") + samples.SEQUENCE_END, UNDEFINED
+            ),
         )
     )
 
