@@ -25,12 +25,18 @@ PIXEL_DATA = {0x7FE00008: "OF", 0x7FE00009: "OD", 0x7FE00010: "OW"}
 """Float, Double Float and plain Pixel Data, with the VR of each where the file names none."""
 
 
+_LAST_UID = "0020000E"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An element (by its top-level tag in hex) that is not as its VR wants it, or could not be decoded."""
 
     tag: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"({self.tag[:4]},{self.tag[4:]}) - {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +72,7 @@ class Layout:
 class Reader:
     """Reads an instance that is pushed into it, chunk by chunk; its memory does not grow with the instance."""
 
-    __slots__ = ("_error", "_inflate", "_layout", "_source", "_steps", "header")
+    __slots__ = ("_begun", "_error", "_inflate", "_layout", "_source", "_steps", "header")
 
     header: Header | None
 
@@ -76,8 +82,17 @@ class Reader:
         self._inflate: Inflate | None = None
         self._layout: Layout | None = None
         self._error: InvalidInstance | None = None
+        self._begun: tuple[Level, str] | None = None
         self._steps = self._read()
         next(self._steps)
+
+    @property
+    def beginning(self) -> Header | None:
+        """The header as far as it has been read, once it has all UIDs; a large document is long in coming."""
+        if self._begun is None or _LAST_UID not in self._begun[0].dataset:
+            return None
+        level, transfer_syntax = self._begun
+        return _header(level.dataset, transfer_syntax, level.context.problems)
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes.
@@ -139,6 +154,7 @@ class Reader:
         context = Context(source)
         level = Level(context, implicit=transfer_syntax == IMPLICIT_LITTLE, until=PIXEL_DATA.__contains__)
         transfer_syntax = yield from _encoding(level, transfer_syntax)
+        self._begun = level, transfer_syntax
         yield from datasets.read(level, sys.maxsize, datasets.stop_at_top(context, PIXEL_DATA))
         metadata.settle(context.ambiguous, little=context.little)
         pixel_data = context.stopped

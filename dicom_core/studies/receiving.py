@@ -76,7 +76,9 @@ class Part:
 
     @property
     def header(self) -> Header | None:
-        """The header, as soon as enough bytes have arrived."""
+        """The header, as soon as enough bytes have arrived; of a part too large to be kept, its beginning will do."""
+        if self._reader.header is None and self._kept > BLOCK:
+            return self._reader.beginning
         return self._reader.header
 
     def feed(self, chunk: bytes) -> None:

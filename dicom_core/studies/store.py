@@ -163,6 +163,8 @@ class _Arrivals:
             layout = part.finish()
             if not part.version:
                 self._identify(part, layout.header, tasks)
+            elif self.all[part.number].header is not layout.header:
+                self._complete(part, layout.header, tasks)
         except InvalidInstance as error:
             self._fail(FailureReason.PROCESSING_FAILURE, str(error))
         if self._part is not None:
@@ -180,6 +182,11 @@ class _Arrivals:
         transaction = self._journal(header, tasks)
         resource = Resource(header.study, header.series, header.instance, transaction.partition)
         part.store_as(resource, versions.version_of(transaction.name, part.number))
+
+    def _complete(self, part: Part, header: Header, tasks: asyncio.TaskGroup) -> None:
+        """Look again at the header of a part that was named by its beginning."""
+        self._journal(header, tasks)
+        self.all[part.number].header = header
 
     def _journal(self, header: Header, tasks: asyncio.TaskGroup) -> Transaction:
         """The transaction of a study; its journal row must cover what each part may make the study match."""

@@ -141,7 +141,7 @@ class Decoder:
     def _header(self, data: bytes, at: int, events: list[Event]) -> tuple[int, bool]:
         """Read the header of a part, from the line end before it."""
         end = data.find(b"\r\n\r\n", at)
-        if (end if end >= 0 else len(data)) - at > self._max_header:
+        if (end if end >= 0 else len(data) - 3) - at > self._max_header:  # 3 bytes may begin the end
             raise BadRequest(
                 f"multipart payload: the header of part {self._number}, at byte {self._offset + at + 2}, "
                 f"is larger than {self._max_header} bytes"
