@@ -1,0 +1,51 @@
+# make run     the service at http://127.0.0.1:7071/v2, its data in .data/
+# make test    every test; PYTEST_ARGS="-k store" for some
+# make check   format, lint, types, imports
+# make clean   removes what these made, but for the data
+
+HOST ?= 127.0.0.1
+PORT ?= 7071
+DATA_DIR ?= .data
+APP ?= .
+export HOST PORT DATA_DIR
+
+RUN = .venv/.run
+DEVELOP = .venv/.develop
+AZURITE = .tools/.azurite
+WORKER = .tools/.worker
+
+.PHONY: run test check setup clean
+
+run: $(AZURITE) $(RUN)
+	@exec .venv/bin/python -m tools.local_host $(APP)
+
+test: $(AZURITE) $(DEVELOP) $(WORKER)
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+check: $(DEVELOP)
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+setup: $(DEVELOP) $(AZURITE) $(WORKER)
+
+$(RUN): requirements.txt tools/setup.sh
+	@sh tools/setup.sh python requirements.txt
+	@touch $@
+
+$(DEVELOP): requirements-dev.txt requirements.txt tools/setup.sh
+	@sh tools/setup.sh python requirements-dev.txt
+	@touch $(RUN) $@
+
+$(AZURITE): tools/setup.sh
+	@sh tools/setup.sh azurite
+	@touch $@
+
+$(WORKER): $(DEVELOP) tools/setup.sh
+	@sh tools/setup.sh worker
+	@touch $@
+
+clean:
+	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
