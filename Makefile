@@ -1,6 +1,7 @@
 # make run     the service at http://127.0.0.1:7071/v2, its data in .data/
 # make test    every test; PYTEST_ARGS="-k store" for some
 # make check   format, lint, types, imports
+# make bench   what the service costs; BENCH_ARGS="--only store" for some
 # make clean   removes what these made, but for the data
 
 HOST ?= 127.0.0.1
@@ -14,19 +15,22 @@ DEVELOP = .venv/.develop
 AZURITE = .tools/.azurite
 WORKER = .tools/.worker
 
-.PHONY: run test check setup clean
+.PHONY: run test check bench setup clean
 
 run: $(AZURITE) $(RUN)
 	@exec .venv/bin/python -m tools.local_host $(APP)
 
 test: $(AZURITE) $(DEVELOP) $(WORKER)
-	.venv/bin/python -m pytest $(PYTEST_ARGS)
+	.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(DEVELOP)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+bench: $(DEVELOP) $(AZURITE)
+	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
 
 setup: $(DEVELOP) $(AZURITE) $(WORKER)
 

@@ -37,6 +37,7 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _COMMON = {
     "api-supported-versions": ", ".join(f"v{version}" for version in VERSIONS),
     "X-Content-Type-Options": "nosniff",
+    "Vary": "Accept",
 }
 _CORS = {
     "Access-Control-Expose-Headers": "*, Authorization, Content-Length, Content-Location, Content-Range, "
@@ -44,7 +45,7 @@ _CORS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 _PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, Range, "
     "X-Requested-With",
     "Access-Control-Max-Age": "86400",
@@ -126,8 +127,8 @@ class Responder:
         if "*" in allowed:
             return {"Access-Control-Allow-Origin": "*", **_CORS}
         if origin is not None and origin in allowed:
-            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **_CORS}
-        return {"Vary": "Origin"} if allowed else {}
+            return {"Access-Control-Allow-Origin": origin, "Vary": "Accept, Origin", **_CORS}
+        return {"Vary": "Accept, Origin"} if allowed else {}
 
 
 class _LogLine:

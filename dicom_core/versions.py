@@ -13,7 +13,8 @@ import time
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {character: value for value, character in enumerate(_ALPHABET)}
-MAX_PARTS = 0x10000
+MAX_PARTS = 10_000
+"""Parts of one request: the decision names them all, in an entity of at most 1 MiB that each batch writes anew."""
 
 
 _last = 0

@@ -208,28 +208,32 @@ def _payload(source: Source, length: int, tail: int) -> Steps[bytes]:
 def native(offset: int, length: int, dataset: Mapping[str, Any]) -> FrameTable:
     """The frames of native pixel data, from the attributes that describe them (PS3.3 C.7.6.3, PS3.5 8.2).
 
-    Where the value's length does not agree with the attributes, it is divided by the number of frames if that leaves
-    nothing over; else all of it is one frame.
+    What is left over behind the last frame is padding. Where the value is too short for the attributes, it is divided
+    by the number of frames if that leaves nothing over; else all of it is one frame.
     """
     if not length:
         return FrameTable()
     count = max(1, _integer(dataset, "00280008") or 1)
-    bits = _bits_per_frame(dataset)
-    total = count * bits + 7 >> 3
-    if not bits or length not in (total, total + (total & 1)):
+    bits = _bits_per_pixel(dataset, length, count) * _area(dataset)
+    if not bits or length < count * bits + 7 >> 3:
         if length % count:
             count = 1
         bits = length // count * 8
     return FrameTable(count, offset=offset, bits=bits)
 
 
-def _bits_per_frame(dataset: Mapping[str, Any]) -> int:
-    numbers = (_integer(dataset, key) or 0 for key in ("00280010", "00280011", "00280002", "00280100"))
-    rows, columns, samples, allocated = numbers
+def _area(dataset: Mapping[str, Any]) -> int:
+    """Pixels of a frame."""
+    return (_integer(dataset, "00280010") or 0) * (_integer(dataset, "00280011") or 0)
+
+
+def _bits_per_pixel(dataset: Mapping[str, Any], length: int, count: int) -> int:
+    samples, allocated = (_integer(dataset, key) or 0 for key in ("00280002", "00280100"))
     photometric = (dataset.get("00280004", {}).get("Value") or [""])[0]
-    if photometric in ("YBR_FULL_422", "YBR_PARTIAL_422") and samples == 3:
-        samples = 2  # two pixels share their colour samples (PS3.3 C.7.6.3.1.2)
-    return rows * columns * samples * allocated
+    whole = count * _area(dataset) * samples * allocated >> 3
+    if photometric in ("YBR_FULL_422", "YBR_PARTIAL_422") and samples == 3 and length < whole:
+        samples = 2  # two pixels share their colour samples (PS3.3 C.7.6.3.1.2); some files only say so
+    return samples * allocated
 
 
 def _integer(dataset: Mapping[str, Any], key: str) -> int | None:

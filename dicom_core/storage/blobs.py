@@ -1,7 +1,7 @@
 """The bytes of instances in Azure Blob Storage.
 
-    dicom    {partition}/{hh}/{transaction}-{part}.dcm              the bytes as received; the UIDs in its metadata
-    derived  {partition}/{hh}/{transaction}-{part}.header.json.gz   a header that no row can hold
+    dicom    {partition}/{hh}/{transaction}-{part}.dcm     the bytes as received; the UIDs in its metadata
+    derived  {partition}/{hh}/{transaction}-{part}.bulky   a header, frames and bulk data that no row can hold
 
 `hh` is a hash of the transaction, so that writes spread over the service's own partitions, and all blobs of a
 transaction share one prefix. No UID is in a name: names are logged by the platform.

@@ -8,7 +8,7 @@ from dicom_core.errors import StorageUnavailable
 from dicom_core.ports import Committed, Outcome, Transaction
 from dicom_core.record import Instance
 from dicom_core.storage import rows
-from dicom_core.storage.scan import scan
+from dicom_core.storage.scan import read
 from dicom_core.storage.table_service import (
     Action,
     Conflict,
@@ -102,8 +102,8 @@ class Commit:
     async def _resolve(self, taken: Sequence[Instance]) -> tuple[list[Instance], dict[str, Entity]]:
         """Ask what stands in the way; what can still be taken, and the rows that it replaces by their keys."""
         keys = sorted(map(rows.instance_key, taken))
-        condition = rows.scope(self._transaction.partition, self._transaction.study, rows.span(keys))
-        seen = await scan(self._studies, condition, ["RowKey", "version", "digest"])
+        columns = ["RowKey", "version", "digest"]
+        seen = await read(self._studies, self._partition, (keys[0], keys[-1]), columns)
         found = {row["RowKey"]: row for row in seen.rows}
         left: list[Instance] = []
         standing: dict[str, Entity] = {}

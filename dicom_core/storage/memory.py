@@ -86,10 +86,10 @@ class MemoryIndex:
         return len(gone)
 
     async def records(self, resource: Resource, columns: Columns) -> list[Instance]:
-        """Rows in scope, in the order of their UIDs, with all their columns."""
+        """Rows in scope, in the order of their keys, with all their columns."""
         assert resource.study is not None
         rows = self.rows.get((resource.partition, resource.study), {})
-        return [rows[key] for key in sorted(rows) if _in_scope(key, resource)]
+        return [rows[key] for key in sorted(rows, key="|".join) if _in_scope(key, resource)]
 
     async def search(self, query: Query) -> Page:
         """Evaluate every study."""

@@ -9,7 +9,7 @@ from dicom_core.ports import Transaction
 from dicom_core.resources import Resource
 from dicom_core.storage import rows
 from dicom_core.storage.commit import RACES
-from dicom_core.storage.scan import scan
+from dicom_core.storage.scan import Scan, read, scan
 from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table
 
 _VERSION = ("RowKey", "version")
@@ -26,11 +26,13 @@ class Removal:
     async def carry_out(self, resource: Resource) -> int:
         """Remove what is in scope; how many instances that were."""
         for _ in range(RACES):
-            live = (await scan(self._studies, rows.in_scope(resource), _VERSION)).live()
+            seen = await scan(self._studies, self._partition, rows.span(resource), _VERSION)
+            live = seen.live()
             try:
                 await self._remove(live)
             except Conflict:
                 continue
+            await self._roll_forward(seen)
             return len(live)
         raise StorageUnavailable("the resource is being changed by too many others")
 
@@ -56,13 +58,23 @@ class Removal:
             await self._until_gone([], batch, versions)
         await self._until_gone([decision], batches[-1], versions)
 
+    async def _roll_forward(self, seen: Scan) -> None:
+        """Delete rows that another deletion hides and has not come to, or never will: reads of one row see them."""
+        left = [row for row in seen.rows if row["version"] in seen.dead]
+        for batch in rows.cut(left, lambda row: rows.named(row)[0]):
+            await self._until_gone([], batch, seen.dead)
+
     async def _once(self, leading: Operation, batch: Sequence[Entity]) -> None:
         try:
             await self._studies.transact(self._partition, [leading, *_deletions(batch)])
         except Conflict as conflict:
             if conflict.index != 0:
                 raise
-            # The leading row bears this transaction's own name: the batch was carried out, its reply was lost.
+            # The leading row bears this transaction's own name: the batch was carried out and its reply was lost, or
+            # the sweep has decided that the transaction is none.
+            row = await self._studies.get(self._partition, leading.row, ["state"])
+            if row is not None and row.get("state") == "aborted":
+                raise StorageUnavailable("the deletion took too long and was given up") from None
 
     async def _until_gone(
         self, leading: Sequence[Operation], batch: Sequence[Entity], versions: set[str]
@@ -80,10 +92,7 @@ class Removal:
                     return
             else:
                 return
-            condition = rows.scope(
-                self._transaction.partition, self._transaction.study, rows.span(sorted(keys))
-            )
-            seen = await scan(self._studies, condition, _VERSION)
+            seen = await read(self._studies, self._partition, (min(keys), max(keys)), _VERSION)
             batch = [row for row in seen.rows if row["RowKey"] in keys and row["version"] in versions]
         raise StorageUnavailable(
             "the resource is being changed by too many others; its deletion will be completed"

@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 import aiohttp
 from azure.core.credentials_async import AsyncTokenCredential
+from azure.core.exceptions import AzureError
 from yarl import URL
 
 from dicom_core.errors import StorageUnavailable
@@ -39,6 +40,7 @@ _LONGEST_DELAY = 8.0
 _SCOPE = "https://storage.azure.com/.default"
 _TOKEN_MARGIN = 300.0
 _AT_ONCE = 1 << 20
+_READ_BUFFER = 1 << 18
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _SIGNED = (
     "Content-Encoding",
@@ -139,7 +141,10 @@ class Bearer:
         if time.time() > self._expires - _TOKEN_MARGIN:
             async with self._lock:
                 if time.time() > self._expires - _TOKEN_MARGIN:
-                    token = await self._credential.get_token(_SCOPE)
+                    try:
+                        token = await self._credential.get_token(_SCOPE)
+                    except AzureError as error:
+                        raise StorageUnavailable(f"no token for storage ({type(error).__name__})") from error
                     self._token, self._expires = token.token, float(token.expires_on)
         headers["Authorization"] = f"Bearer {self._token}"
 
@@ -179,13 +184,16 @@ class Client:
         StorageUnavailable
             No final answer after `ATTEMPTS` attempts. The request may or may not have been carried out.
         """
-        response = await self._begin(kind, method, path, query, headers, body)
-        try:
-            return Reply(response.status, response.headers, await response.read())
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise StorageUnavailable(f"storage broke off an answer ({type(error).__name__})") from error
-        finally:
-            response.release()
+        reason = ""
+        for _ in range(ATTEMPTS):
+            response = await self._begin(kind, method, path, query, headers, body)
+            try:
+                return Reply(response.status, response.headers, await response.read())
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                reason = type(error).__name__
+            finally:
+                response.release()
+        raise StorageUnavailable(f"storage broke off {ATTEMPTS} answers ({reason})")
 
     async def stream(
         self, kind: Kind, path: str, start: int, end: int | None, missing: Exception
@@ -302,6 +310,7 @@ class Client:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                read_bufsize=_READ_BUFFER,
                 skip_auto_headers=_OWN_HEADERS,
             )
         return self._session

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
 
 import orjson
 
-from dicom_core.record import Columns, Instance
+from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
 from dicom_core.storage.table_service import (
     MAX_BATCH_BYTES,
@@ -29,22 +29,28 @@ from dicom_core.storage.table_service import (
     MAX_PROPERTY_BYTES,
     Entity,
     literal,
+    text_size,
 )
 
 INSTANCES_AT_ONCE = 97
 """Rows of instances in one batch: it takes 100 operations, and the decision and the series need some."""
 
-MAX_HEADER_BYTES = 600 << 10
-"""A larger header lies in the container `derived` instead: an entity takes 1 MiB in all."""
+MAX_BULKY_BYTES = 600 << 10
+"""Header, frames and bulk data larger than this lie in the container `derived`: an entity takes 1 MiB in all."""
 
 Item = TypeVar("Item")
 
+Span = tuple[str, str]
+"""The first and the last of some row keys."""
+
+CHANGE = "change|"
 DELETING = "~deleting|"
 _LEVELS = (
     (Level.STUDY, "study", Columns.STUDY),
     (Level.SERIES, "series", Columns.SERIES),
     (Level.INSTANCE, "instance", Columns.INSTANCE),
 )
+_BULKY = (("header", Columns.HEADER), ("frames", Columns.PIXELS), ("bulkdata", Columns.PIXELS))
 _IDENTITY = ("RowKey", "version", "sop_class", "transfer_syntax", "length", "digest")
 _PARTS = 16
 
@@ -66,7 +72,7 @@ def series_key(series: str) -> str:
 
 def change_key(transaction: str) -> str:
     """Row key of a transaction's decision."""
-    return f"change|{transaction}"
+    return f"{CHANGE}{transaction}"
 
 
 def deleting_key(transaction: str) -> str:
@@ -80,44 +86,27 @@ def named(row: Entity) -> tuple[str, str, str]:
     return series, instance, row["version"]
 
 
-def in_scope(resource: Resource) -> str:
-    """Condition for the instances at or below a resource, and for the deletions that bear on them."""
-    assert resource.study is not None
+def span(resource: Resource) -> Span:
+    """Keys of the instances at or below a resource."""
     if resource.instance is not None:
-        rows = f"RowKey eq {literal(f'instance|{resource.series}|{resource.instance}')}"
-    elif resource.series is not None:
-        rows = _between(f"instance|{resource.series}|", f"instance|{resource.series}|~")
-    else:
-        rows = _between("instance|", "instance|~")
-    return scope(resource.partition, resource.study, rows)
+        return (f"instance|{resource.series}|{resource.instance}",) * 2
+    prefix = "instance|" if resource.series is None else f"instance|{resource.series}|"
+    return prefix, f"{prefix}~"
 
 
-def scope(partition: str, study: str, rows: str) -> str:
-    """Condition for some rows of a study, and for its deletions."""
-    key = literal(partition_key(partition, study))
-    return f"PartitionKey eq {key} and (({rows}) or RowKey ge {literal(DELETING)})"
-
-
-def span(keys: Sequence[str]) -> str:
-    """Condition for the rows from the first to the last of some sorted keys."""
-    if len(keys) == 1:
-        return f"RowKey eq {literal(keys[0])}"
-    return f"RowKey ge {literal(keys[0])} and RowKey le {literal(keys[-1])}"
-
-
-def _between(first: str, last: str) -> str:
-    return f"RowKey ge {literal(first)} and RowKey lt {literal(last)}"
+def scope(partition: str, keys: Span) -> str:
+    """Condition for the rows from the first to the last of some keys, and for the deletions that bear on them."""
+    first, last = map(literal, keys)
+    rows = f"RowKey eq {first}" if first == last else f"RowKey ge {first} and RowKey le {last}"
+    return f"PartitionKey eq {literal(partition)} and (({rows}) or RowKey ge {literal(DELETING)})"
 
 
 def selected(columns: Columns) -> list[str]:
     """Names of the properties that hold some columns."""
     names = list(_IDENTITY)
     names += [name for _, name, column in _LEVELS if column in columns]
-    if Columns.HEADER in columns:
-        names += ["spilled", *_numbered("header")]
-    if Columns.PIXELS in columns:
-        names += ["bulkdata", *_numbered("frames")]
-    return names
+    bulky = [name for name, column in _BULKY if column in columns]
+    return [*names, "spilled", *(part for name in bulky for part in _numbered(name))] if bulky else names
 
 
 def from_instance(instance: Instance) -> Entity:
@@ -132,21 +121,38 @@ def from_instance(instance: Instance) -> Entity:
     }
     for level, name, _ in _LEVELS:
         if dataset := instance.attributes.get(level):
-            entity[name] = orjson.dumps(dataset).decode()
-    if is_spilled(instance):
-        entity["spilled"] = True
+            entity[name] = _fitting(dataset)
+    contents = bulky(instance)
+    if sum(map(len, contents)) > MAX_BULKY_BYTES:
+        entity["spilled"] = orjson.dumps(list(map(len, contents))).decode()
     else:
-        entity |= packed("header", instance.header)
-    entity |= packed("frames", instance.frames)
-    if instance.bulkdata:
-        entity["bulkdata"] = orjson.dumps(instance.bulkdata).decode()
+        for (name, _), content in zip(_BULKY, contents, strict=True):
+            entity |= packed(name, content)
     return entity
+
+
+def bulky(instance: Instance) -> tuple[bytes, bytes, bytes]:
+    """Header, frames and locations of bulk data as they are stored: in the row, or together outside of it."""
+    locations = orjson.dumps(instance.bulkdata) if instance.bulkdata else b""
+    return instance.header, instance.frames, locations
+
+
+def is_spilled(instance: Instance) -> bool:
+    """Say if what is bulky of an instance is too large for its row."""
+    return sum(map(len, bulky(instance))) > MAX_BULKY_BYTES
+
+
+def bulky_range(lengths: str, columns: Columns) -> tuple[int, int]:
+    """Where some columns lie in what was stored outside of a row: offset and length."""
+    header, frames, locations = orjson.loads(lengths)
+    first = 0 if Columns.HEADER in columns else header
+    return first, header + frames + locations - first if Columns.PIXELS in columns else header
 
 
 def weight(instance: Instance) -> int:
     """About how many bytes an instance's row takes in a batch."""
-    header = 0 if is_spilled(instance) else len(instance.header)
-    return (header + len(instance.frames)) * 4 // 3 + 8192
+    size = sum(map(len, bulky(instance)))
+    return 8192 if size > MAX_BULKY_BYTES else size * 4 // 3 + 8192
 
 
 def cut(
@@ -170,13 +176,8 @@ def cut(
         yield batch
 
 
-def is_spilled(instance: Instance) -> bool:
-    """Say if an instance's header is too large for its row."""
-    return len(instance.header) > MAX_HEADER_BYTES
-
-
 def to_instances(entities: Iterable[Entity], partition: str, study: str) -> list[Instance]:
-    """Instances of rows; what was not selected is empty.
+    """Instances of rows; what was not selected is empty, and so is what is null: selected, but not there.
 
     Most rows of a study have the same attributes of study and series: each text is read once.
     """
@@ -196,11 +197,38 @@ def _to_instance(entity: Entity, partition: str, study: str, read: Callable[[str
         transfer_syntax=entity["transfer_syntax"],
         length=int(entity["length"]),
         digest=entity["digest"],
-        attributes={level: read(entity[name]) for level, name, _ in _LEVELS if name in entity},
+        attributes={level: read(text) for level, name, _ in _LEVELS if (text := entity.get(name))},
         header=unpacked("header", entity),
         frames=unpacked("frames", entity),
-        bulkdata={path: (start, length) for path, (start, length) in read(entity.get("bulkdata", "{}")).items()},
+        bulkdata=_locations(unpacked("bulkdata", entity)),
     )
+
+
+def with_bulky(instance: Instance, lengths: str, columns: Columns, content: bytes) -> Instance:
+    """Put what was stored outside of a row into its place."""
+    header, frames, _ = orjson.loads(lengths)
+    first = 0
+    if Columns.HEADER in columns:
+        instance = replace(instance, header=content[:header])
+        first = header
+    if Columns.PIXELS in columns:
+        locations = _locations(content[first + frames :])
+        instance = replace(instance, frames=content[first : first + frames], bulkdata=locations)
+    return instance
+
+
+def _locations(content: bytes) -> dict[str, tuple[int, int]]:
+    return {path: (start, length) for path, (start, length) in orjson.loads(content or b"{}").items()}
+
+
+def _fitting(dataset: Dataset) -> str:
+    """Attributes as text that a property can hold: the longest values are left out of the row, not of the header."""
+    text = orjson.dumps(dataset).decode()
+    while text_size(text) > MAX_PROPERTY_BYTES:
+        longest = max(dataset, key=lambda tag: len(orjson.dumps(dataset[tag])))
+        dataset = {tag: element for tag, element in dataset.items() if tag != longest}
+        text = orjson.dumps(dataset).decode()
+    return text
 
 
 @dataclass(slots=True)
@@ -231,6 +259,12 @@ DECISION_COLUMNS = ("state", *(f"{name}{part}" for name in ("add", "gone", "drop
 def added(entity: Entity) -> set[str]:
     """Versions that a decision's row says were added."""
     return {version for _, _, version in _list("add", entity)}
+
+
+def touched(entity: Entity) -> set[str]:
+    """Keys of the instances' rows that a decision's row says were added, replaced or removed."""
+    named = (*_list("add", entity), *_list("gone", entity))
+    return {f"instance|{series}|{instance}" for series, instance, _ in named}
 
 
 def deleting(versions: Iterable[str]) -> Entity:
@@ -268,7 +302,7 @@ def unpacked(name: str, entity: Entity) -> bytes:
 
 
 def _numbered(name: str) -> list[str]:
-    return [f"{name}{part}" for part in range(MAX_HEADER_BYTES // MAX_PROPERTY_BYTES + 1)]
+    return [f"{name}{part}" for part in range(MAX_BULKY_BYTES // MAX_PROPERTY_BYTES + 1)]
 
 
 def _list(name: str, entity: Entity) -> list[Any]:

@@ -5,8 +5,9 @@ Checks what the real service checks and Azurite does not, so that a mistake show
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -24,10 +25,12 @@ MAX_OPERATIONS = 100
 MAX_BATCH_BYTES = 4 << 20
 MAX_PROPERTIES = 252
 MAX_PROPERTY_BYTES = 64 << 10
+MAX_ENTITY_BYTES = 1 << 20
 """Limits of the service: learn.microsoft.com, Understanding the Table service data model."""
 
 _KEY = re.compile(r"[^/\\#?\x00-\x1f\x7f-\x9f]{0,512}")
 _PROPERTY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_TYPE = "@odata.type"
 _JSON = "application/json;odata=nometadata"
 _JSON_ETAG = "application/json;odata=minimalmetadata"
 _HEADERS = {"Accept": _JSON, "DataServiceVersion": "3.0"}
@@ -38,6 +41,9 @@ _CONTINUATION = ("NextPartitionKey", "NextRowKey")
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
 _ETAG = re.compile(rb'\r\nETag: (W/"[^"\r\n]*")', re.IGNORECASE)
 _FAILED_INDEX = re.compile(rb'"value":\s*"(\d+):')
+
+_BATCH_DELAYS = (0.0, 0.2, 1.0)
+"""Seconds before each attempt at a batch: a time-out or a busy partition is said within an answer of status 202."""
 
 
 class Action(Enum):
@@ -101,9 +107,9 @@ class Table:
 
     async def query(
         self, condition: str, select: Sequence[str], *, etag: bool = False
-    ) -> AsyncIterator[list[Entity]]:
+    ) -> AsyncGenerator[list[Entity], None]:
         """Read the entities that meet a condition, page by page, in the order of their keys."""
-        query = {"$filter": condition, "$select": ",".join(select)}
+        asked = query = {"$filter": condition, "$select": ",".join(select)}
         while True:
             reply = await self._client.send(
                 Kind.TABLE,
@@ -113,10 +119,14 @@ class Table:
                 headers=_HEADERS_ETAG if etag else _HEADERS,
             )
             yield _decoded(reply)["value"]
-            more = [name for name in _CONTINUATION if f"x-ms-continuation-{name}" in reply.headers]
+            more = {
+                name: reply.headers[header]
+                for name in _CONTINUATION
+                if (header := f"x-ms-continuation-{name}") in reply.headers
+            }
             if not more:
                 return
-            query |= {name: reply.headers[f"x-ms-continuation-{name}"] for name in more}
+            query = asked | more
 
     async def transact(self, partition: str, operations: Sequence[Operation]) -> list[str]:
         """Carry out operations on entities of one partition, all or none; their new ETags ('' for a delete).
@@ -129,15 +139,23 @@ class Table:
             No answer, or one that cannot be a race: the outcome is unknown.
         """
         body = self._batch(partition, operations)
-        reply = await self._client.send(Kind.TABLE, "POST", "/$batch", headers=_BATCH_HEADERS, body=(body,))
-        if reply.status != 202:
-            raise StorageUnavailable(f"storage refused a transaction ({reply.error})")
-        failed = next((int(status) for status in _STATUS.findall(reply.body) if int(status) >= 400), None)
-        if failed is None:
-            return _etags(reply.body, operations)
-        if failed in (404, 409, 412):
-            index = _FAILED_INDEX.search(reply.body)
-            raise Conflict(int(index[1]) if index else 0, failed)
+        failed: int | None = None
+        for delay in _BATCH_DELAYS:
+            if delay:
+                await asyncio.sleep(delay)
+            reply = await self._client.send(
+                Kind.TABLE, "POST", "/$batch", headers=_BATCH_HEADERS, body=(body,)
+            )
+            if reply.status != 202:
+                raise StorageUnavailable(f"storage refused a transaction ({reply.error})")
+            failed = next((int(status) for status in _STATUS.findall(reply.body) if int(status) >= 400), None)
+            if failed is None:
+                return _etags(reply.body, operations)
+            if failed in (404, 409, 412):
+                index = _FAILED_INDEX.search(reply.body)
+                raise Conflict(int(index[1]) if index else 0, failed)
+            if failed < 500:
+                break
         raise StorageUnavailable(f"storage refused a transaction (status {failed})")
 
     def _entity(self, partition: str, row: str) -> str:
@@ -190,23 +208,37 @@ def check(partition: str, row: str, properties: Mapping[str, Any]) -> None:
     for key in (partition, row):
         if _KEY.fullmatch(key) is None:
             raise ValueError("a key is too long or has a character that keys cannot have")
-    if len(properties) > MAX_PROPERTIES:
-        raise ValueError(f"{len(properties)} properties; the service takes {MAX_PROPERTIES}")
+    number, total = 0, 2 * (len(partition) + len(row))
     for name, value in properties.items():
-        if isinstance(value, str):
-            if name.endswith("@odata.type"):
-                continue
-            binary = properties.get(f"{name}@odata.type") == "Edm.Binary"
-            size = len(value) * 3 // 4 - value.count("=", -2) if binary else 2 * len(value)
-            if size > MAX_PROPERTY_BYTES:
-                raise ValueError(f"property {name} has {size} bytes; the service takes {MAX_PROPERTY_BYTES}")
+        if name.endswith(_TYPE):
+            continue
         if _PROPERTY.fullmatch(name) is None:
             raise ValueError(f"{name!r} cannot be the name of a property")
+        number += 1
+        size = _size(value, properties.get(name + _TYPE)) if isinstance(value, str) else 8
+        if size > MAX_PROPERTY_BYTES:
+            raise ValueError(f"property {name} has {size} bytes; the service takes {MAX_PROPERTY_BYTES}")
+        total += size + 2 * len(name) + 8
+    if number > MAX_PROPERTIES:
+        raise ValueError(f"{number} properties; the service takes {MAX_PROPERTIES}")
+    if total > MAX_ENTITY_BYTES:
+        raise ValueError(f"an entity of {total} bytes; the service takes {MAX_ENTITY_BYTES}")
+
+
+def text_size(text: str) -> int:
+    """Bytes of a text as the service counts them: in UTF-16."""
+    return 2 * len(text) if text.isascii() else len(text.encode("utf-16-le"))
 
 
 def literal(value: str) -> str:
     """A string as a literal of a filter."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def _size(value: str, kind: str | None) -> int:
+    if kind == "Edm.Binary":
+        return len(value) * 3 // 4 - value.count("=", -2)
+    return text_size(value)
 
 
 def _quoted(key: str) -> str:

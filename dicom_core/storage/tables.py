@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 
 import orjson
@@ -29,7 +28,7 @@ from dicom_core.storage.commit import Commit, chunks
 from dicom_core.storage.removal import Removal
 from dicom_core.storage.rest import Client
 from dicom_core.storage.scan import scan
-from dicom_core.storage.table_service import MAX_PROPERTY_BYTES, Entity, Table, literal
+from dicom_core.storage.table_service import MAX_PROPERTY_BYTES, Entity, Table, literal, text_size
 
 TABLES = ("studies", "pending")
 
@@ -62,7 +61,7 @@ class TableIndex:
     ) -> Mapping[str, Committed]:
         """Insert instance rows together with the transaction's decision, in as few batches as they fit."""
         for instance in filter(rows.is_spilled, instances):
-            await self._derived.put(_spill_name(instance), (instance.header,))
+            await self._derived.put(_spill_name(instance), rows.bulky(instance))
         commit = Commit(self._studies, transaction, upsert, dropped)
         batches = list(chunks(instances)) or [[]]
         for number, batch in enumerate(batches, 1):
@@ -77,17 +76,16 @@ class TableIndex:
         """Read rows: one point read for an instance, one range query for a series or a study."""
         assert resource.study is not None
         select = rows.selected(columns)
+        partition = rows.partition_key(resource.partition, resource.study)
         if resource.instance is not None:
-            key = f"instance|{resource.series}|{resource.instance}"
-            row = await self._studies.get(rows.partition_key(resource.partition, resource.study), key, select)
+            row = await self._studies.get(partition, rows.span(resource)[0], select)
             found = [] if row is None else [row]
         else:
-            found = (await scan(self._studies, rows.in_scope(resource), select)).live()
+            found = (await scan(self._studies, partition, rows.span(resource), select)).live()
         instances = rows.to_instances(found, resource.partition, resource.study)
-        if Columns.HEADER in columns:
-            for at, row in enumerate(found):
-                if row.get("spilled"):
-                    instances[at] = await self._unspilled(instances[at])
+        for at, row in enumerate(found):
+            if lengths := row.get("spilled"):
+                instances[at] = await self._unspilled(instances[at], lengths, columns)
         return instances
 
     async def search(self, query: Query) -> Page:
@@ -119,10 +117,11 @@ class TableIndex:
                     found.add(study)
         return found
 
-    async def _unspilled(self, instance: Instance) -> Instance:
+    async def _unspilled(self, instance: Instance, lengths: str, columns: Columns) -> Instance:
+        start, length = rows.bulky_range(lengths, columns)
         missing = StorageUnavailable("the header of an instance is missing from storage")
-        content = await self._derived.get(_spill_name(instance), 0, None, missing)
-        return replace(instance, header=b"".join([chunk async for chunk in content]))
+        content = await self._derived.get(_spill_name(instance), start, length, missing)
+        return rows.with_bulky(instance, lengths, columns, b"".join([chunk async for chunk in content]))
 
 
 def _hinted(attributes: Mapping[Level, Dataset] | None) -> Entity:
@@ -130,7 +129,7 @@ def _hinted(attributes: Mapping[Level, Dataset] | None) -> Entity:
     if attributes is None:
         return {}
     text = orjson.dumps({str(int(level)): dataset for level, dataset in attributes.items()}).decode()
-    return {"attributes": text} if 2 * len(text) <= MAX_PROPERTY_BYTES else {}
+    return {"attributes": text} if text_size(text) <= MAX_PROPERTY_BYTES else {}
 
 
 def _unhinted(text: str | None) -> dict[Level, Dataset] | None:
@@ -140,4 +139,4 @@ def _unhinted(text: str | None) -> dict[Level, Dataset] | None:
 
 
 def _spill_name(instance: Instance) -> str:
-    return f"{blob_name(instance.partition, instance.version).removesuffix('.dcm')}.header.json.gz"
+    return f"{blob_name(instance.partition, instance.version).removesuffix('.dcm')}.bulky"

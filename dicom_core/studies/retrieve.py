@@ -41,7 +41,7 @@ async def instances(request: Request, stores: Stores) -> Response:
     rows = await _records(request, stores, Columns.NONE)
     offers = [acceptable.select(row.transfer_syntax) for row in rows]
     etag = headers.etag(_version(request, rows))
-    if not headers.none_match(request.headers.get("if-none-match"), etag):
+    if _is_known(request, etag):
         return Response(304, {"ETag": etag})
     if offers[0].multipart:
         return _multipart(offers, etag, _instances(stores.instances, rows))
@@ -51,10 +51,10 @@ async def instances(request: Request, stores: Stores) -> Response:
 
 async def metadata(request: Request, stores: Stores) -> Response:
     """The data sets of the Target Resource's instances, without bulk data (PS3.18 10.4.1.1.2)."""
-    offer = media_types.negotiate(request, Category.METADATA).select()
+    offer = media_types.negotiate(request, Category.METADATA, single=True).select()
     rows = await _records(request, stores, Columns.HEADER)
     etag = headers.etag(_version(request, rows))
-    if not headers.none_match(request.headers.get("if-none-match"), etag):
+    if _is_known(request, etag):
         return Response(304, {"ETag": etag})
     texts = (json.absolute(json.unpack(row.header), request.url(row.resource)) for row in rows)
     return Response(200, {"Content-Type": offer.content_type, "ETag": etag}, _gathered(json.join(texts)))
@@ -71,14 +71,15 @@ async def frames(request: Request, stores: Stores) -> Response:
         raise ResourceNotFound(
             f"there is no frame {beyond}; of the instance's frames {table.count} can be had"
         )
-    return await _frames(
-        request, stores.instances, row, acceptable.select(_pixel_syntax(row)), table, numbers
-    )
+    offer, etag = acceptable.select(_pixel_syntax(row)), headers.etag(row.version)
+    if _is_known(request, etag):
+        return Response(304, {"ETag": etag})
+    return await _frames(request, stores.instances, row, offer, table, numbers)
 
 
 async def bulkdata(request: Request, stores: Stores) -> Response:
     """The value that a BulkDataURI of the metadata stands for (PS3.18 10.4.1.1.5)."""
-    acceptable = media_types.negotiate(request, Category.BULKDATA)
+    acceptable = media_types.negotiate(request, Category.BULKDATA, single=True)
     (row,) = await _records(request, stores, Columns.PIXELS)
     path = request.variables["bulkdata"]
     location = row.bulkdata.get(path)
@@ -86,10 +87,13 @@ async def bulkdata(request: Request, stores: Stores) -> Response:
         raise ResourceNotFound("there is no such bulk data in the instance")
     syntax = _pixel_syntax(row) if path in pixels.ELEMENTS else EXPLICIT_VR_LITTLE_ENDIAN
     offer, table = acceptable.select(syntax), FrameTable.from_bytes(row.frames)
+    etag = headers.etag(row.version)
+    if _is_known(request, etag):
+        return Response(304, {"ETag": etag})
     if path in pixels.ELEMENTS and table.encapsulated and table.count:
         numbers = range(1, table.count + 1)
         return await _frames(request, stores.instances, row, offer, table, numbers)
-    read, etag = _reader(stores.instances, row), headers.etag(row.version)
+    read = _reader(stores.instances, row)
     if offer.multipart:
         return _multipart([offer], etag, _numbered(await read(*location)))
     return await _single(request, offer, etag, read, location)
@@ -107,6 +111,11 @@ def _version(request: Request, rows: Sequence[Instance]) -> str:
     if request.resource.level is Level.INSTANCE:
         return rows[0].version
     return f"{max(row.version for row in rows)}-{len(rows)}"
+
+
+def _is_known(request: Request, etag: str) -> bool:
+    """The user agent has what would be sent (RFC 9110 13.1.2): the answer is 304."""
+    return not headers.none_match(request.headers.get("if-none-match"), etag)
 
 
 def _pixel_syntax(row: Instance) -> str:
@@ -137,10 +146,11 @@ async def _frames(
 async def _single(
     request: Request, offer: Offer, etag: str, read: Read, location: tuple[int, int]
 ) -> Response:
-    """Some bytes as a single part, or the range of them that is asked for (RFC 9110 14)."""
+    """Some bytes as a single part, or the range of them that is asked for (RFC 9110 13.1.5, 14)."""
     start, length = location
     fields = {"Content-Type": offer.content_type, "ETag": etag, "Accept-Ranges": "bytes"}
-    wanted = headers.parse_range(request.headers.get("range"), length)
+    asked = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+    wanted = headers.parse_range(asked, length)
     status = 200
     if wanted is not None:
         fields["Content-Range"] = f"bytes {wanted[0]}-{sum(wanted) - 1}/{length}"

@@ -28,7 +28,7 @@ async def instances(request: Request, stores: Stores) -> Response:
 
 
 async def _search(request: Request, stores: Stores, level: Level) -> Response:
-    offer = media_types.negotiate(request, Category.METADATA).select()
+    offer = media_types.negotiate(request, Category.METADATA, single=True).select()
     parsed = search_parameters.parse(request.parameters, level, request.resource)
     page = await stores.index.search(parsed.query)
     warnings = list(parsed.warnings)

@@ -12,7 +12,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dicom_core import attributes, versions
-from dicom_core.errors import BadRequest, TransactionError, UnsupportedMediaType
+from dicom_core.errors import (
+    BadRequest,
+    NotAcceptable,
+    PayloadTooLarge,
+    TransactionError,
+    UnsupportedMediaType,
+)
 from dicom_core.ports import Committed, InstanceStore, Outcome, Stores, Transaction
 from dicom_core.record import Dataset, Instance
 from dicom_core.representations.instances import Header, InvalidInstance, Layout
@@ -21,6 +27,7 @@ from dicom_core.studies import store_response
 from dicom_core.studies.receiving import Part
 from dicom_core.studies.store_response import FailureReason, Result, WarningReason
 from dicom_core.web import media_types, multipart
+from dicom_core.web.media_types import Category
 from dicom_core.web.messages import Request, Response
 
 PARTS_AT_ONCE = 8
@@ -40,7 +47,7 @@ async def upsert(request: Request, stores: Stores) -> Response:
 
 
 async def _store(request: Request, stores: Stores, *, upsert: bool) -> Response:
-    arrivals = _Arrivals(request, stores)
+    arrivals = _Arrivals(request, stores, upsert)
     try:
         async with asyncio.TaskGroup() as tasks:
             async for event in _events(request):
@@ -54,7 +61,16 @@ async def _store(request: Request, stores: Stores, *, upsert: bool) -> Response:
     commits = [_commit(stores, transaction, instances, upsert) for transaction, instances in studies]
     for outcomes in await asyncio.gather(*commits):
         committed |= outcomes
-    return store_response.respond(request, [_result(request, arrival, committed) for arrival in arrivals.all])
+    results = [_result(request, arrival, committed) for arrival in arrivals.all]
+    return store_response.respond(request, results, _content_type(request))
+
+
+def _content_type(request: Request) -> str:
+    """What the answer is given as: JSON even to those that ask for something else, lest they store again and again."""
+    try:
+        return media_types.negotiate(request, Category.METADATA, single=True).select().content_type
+    except NotAcceptable:
+        return media_types.DICOM_JSON
 
 
 async def _events(request: Request) -> AsyncIterator[multipart.Event]:
@@ -102,10 +118,11 @@ class _Journalled:
 class _Arrivals:
     """The parts of one request as they arrive."""
 
-    def __init__(self, request: Request, stores: Stores) -> None:
+    def __init__(self, request: Request, stores: Stores, upsert: bool) -> None:
         self.all: list[_Arrival] = []
         self._request = request
         self._stores = stores
+        self._upsert = upsert
         self._studies: dict[str, _Journalled] = {}
         self._parts: set[Part] = set()
         self._part: Part | None = None
@@ -138,7 +155,9 @@ class _Arrivals:
         if not media_types.part_is_dicom(headers):
             raise UnsupportedMediaType(f"part {number}: its Content-Type is not application/dicom")
         if number > versions.MAX_PARTS:
-            raise BadRequest(f"more than {versions.MAX_PARTS} parts in one request")
+            raise PayloadTooLarge(
+                f"the payload has more than {versions.MAX_PARTS} parts, the most of one request"
+            )
         self.all.append(_Arrival())
         self._part = Part(number - 1, self._stores.instances)
         self._parts.add(self._part)
@@ -190,7 +209,8 @@ class _Arrivals:
 
     def _journal(self, header: Header, tasks: asyncio.TaskGroup) -> Transaction:
         """The transaction of a study; its journal row must cover what each part may make the study match."""
-        hint = attributes.hint(header.dataset)
+        # What a PUT replaces may have given the study any value, which then reverts.
+        hint = None if self._upsert else attributes.hint(header.dataset)
         known = self._studies.get(header.study)
         if known is None:
             name = versions.new_transaction()

@@ -11,6 +11,7 @@ import orjson
 
 from dicom_core.record import Dataset
 from dicom_core.resources import Resource
+from dicom_core.web.media_types import DICOM_JSON
 from dicom_core.web.messages import Request, Response
 
 
@@ -43,7 +44,7 @@ class Result:
     comments: tuple[str, ...] = field(default=())
 
 
-def respond(request: Request, results: Sequence[Result]) -> Response:
+def respond(request: Request, results: Sequence[Result], content_type: str = DICOM_JSON) -> Response:
     """Build the response of a Store: 200 all stored, 202 some not or with a warning, 409 none, 204 no parts."""
     if not results:
         return Response(204)
@@ -56,7 +57,7 @@ def respond(request: Request, results: Sequence[Result]) -> Response:
         dataset["00081198"] = _value("SQ", *map(_failed, failed))
     if stored:
         dataset["00081199"] = _value("SQ", *(_referenced(request, result) for result in stored))
-    headers = {"Content-Type": "application/dicom+json"}
+    headers = {"Content-Type": content_type}
     return Response(_status(request, stored, failed), headers, orjson.dumps(dataset))
 
 

@@ -192,7 +192,7 @@ def acceptable(request: Request) -> tuple[MediaRange, ...]:
     return _media_ranges(_accept(request))
 
 
-def negotiate(request: Request, category: Category, *, single: bool = True) -> Acceptable:
+def negotiate(request: Request, category: Category, *, single: bool) -> Acceptable:
     """Read the Acceptable Media Types of a request, before the resource is looked up.
 
     `single` says that one part would do: the target is one instance, or one frame. Metadata always are one.

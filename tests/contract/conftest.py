@@ -15,6 +15,7 @@ from dicom_core.storage.blobs import BlobStore, Container
 from dicom_core.storage.memory import MemoryIndex, MemoryStore
 from dicom_core.storage.rest import Kind, tally
 from dicom_core.storage.tables import TableIndex
+from tests.fake_tables import Service
 
 
 @pytest.fixture
@@ -29,11 +30,13 @@ async def azure_stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     await tables.close()
 
 
-@pytest.fixture(params=["memory", pytest.param("azurite", marks=pytest.mark.azurite)])
+@pytest.fixture(params=["memory", "tables", pytest.param("azurite", marks=pytest.mark.azurite)])
 def stores(request: pytest.FixtureRequest) -> Stores:
     """Both ports, of each adapter in turn."""
     if request.param == "memory":
         return Stores(MemoryStore(), MemoryIndex())
+    if request.param == "tables":
+        return Stores(MemoryStore(), Service().index())
     return request.getfixturevalue("azure_stores")
 
 

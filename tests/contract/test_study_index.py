@@ -54,15 +54,20 @@ async def test_commit_is_read_back_whole(stores: Stores) -> None:
     assert await stores.index.records(Resource(of.study), every) == [instance]
 
 
-async def test_header_too_large_for_a_row_is_read_back(stores: Stores) -> None:
-    """A header may have any size; an entity of the Table service takes 1 MiB."""
+@pytest.mark.parametrize("columns", [Columns.HEADER, Columns.PIXELS, Columns.HEADER | Columns.PIXELS])
+async def test_what_is_too_large_for_a_row_is_read_back(stores: Stores, columns: Columns) -> None:
+    """Header, frames and bulk data may have any size; an entity of the Table service takes 1 MiB."""
     of = transaction(uid())
-    instance = row(of, header=bytes(range(256)) * 8192)
+    large = bytes(range(256)) * 4096
+    instance = row(of, header=large, frames=large[1:], bulkdata={"00420011": (5, 7)})
 
     await stored(stores.index, [instance], of)
 
-    (found,) = await stores.index.records(Resource(of.study), Columns.HEADER)
-    assert found.header == instance.header
+    (found,) = await stores.index.records(Resource(of.study), columns)
+    if Columns.HEADER in columns:
+        assert found.header == instance.header
+    if Columns.PIXELS in columns:
+        assert (found.frames, found.bulkdata) == (instance.frames, instance.bulkdata)
 
 
 async def test_records_are_ordered_by_their_uids(stores: Stores) -> None:

@@ -8,6 +8,7 @@ const net = require("net");
 const parent = new net.Socket({ fd: Number(process.env.PARENT_SOCKET), readable: true, writable: true });
 const stop = () => process.kill(process.pid, "SIGTERM");
 parent.on("end", stop).on("error", stop).resume().unref();
+process.on("SIGTERM", () => parent.destroy()); // lines that nobody reads would keep the process alive
 
 const CREATING = new Set([null, "blocklist"]); // Put Blob and Copy Blob; Put Block List
 

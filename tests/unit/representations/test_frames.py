@@ -162,8 +162,9 @@ def native(length: int, **attributes: object) -> FrameTable:
             2,
             (1018, 18),
         ),
-        (native(30, rows=2, columns=2, samples=1, bits=8, count=3), 3, (1020, 10)),
-        (native(31, rows=2, columns=2, samples=1, bits=8, count=3), 1, (1000, 31)),
+        (native(30, rows=2, columns=2, samples=1, bits=8, count=3), 3, (1008, 4)),
+        (native(9, rows=2, columns=2, samples=1, bits=8, count=3), 3, (1006, 3)),
+        (native(10, rows=2, columns=2, samples=1, bits=8, count=3), 1, (1000, 10)),
         (native(31), 1, (1000, 31)),
         (native(48, rows=2, columns=3, samples=1, bits=64, count=1), 1, (1000, 48)),
     ],
@@ -173,8 +174,9 @@ def native(length: int, **attributes: object) -> FrameTable:
         "colour",
         "4:2:2",
         "4:2:2 that is not",
-        "divisible",
-        "indivisible",
+        "longer",
+        "shorter, divisible",
+        "shorter, indivisible",
         "nothing known",
         "float",
     ],
@@ -188,12 +190,15 @@ def test_frames_of_native_pixel_data(table: FrameTable, count: int, last: tuple[
 
 @pytest.mark.parametrize("path", samples.NATIVE, ids=[path.name for path in samples.NATIVE])
 def test_frames_of_native_files(path: Path) -> None:
-    """All frames together are Pixel Data, but for a byte of padding."""
+    """All frames together are Pixel Data, but for its padding."""
     pixel_data, content = samples.oracle(path).PixelData, path.read_bytes()
 
     table = samples.read(content).frames
 
-    assert b"".join(cut(content, table)) in (pixel_data, pixel_data[:-1])
+    frames = b"".join(cut(content, table))
+    padding = {"MR_small_padded.dcm": 128, "badVR.dcm": 5600}.get(path.name, 1)
+    assert pixel_data.startswith(frames)
+    assert len(pixel_data) - len(frames) in (0, padding)
     assert table.count == (15 if path.name in ("rtdose.dcm", "rtdose_expb.dcm") else 1)
 
 

@@ -311,12 +311,12 @@ def test_select_of_bulkdata(accept: str | None, expected: tuple[str, bool]) -> N
 )
 def test_select_of_a_document(accept: str, document: str, expected: Offer) -> None:
     """An encapsulated document is given as what it says it is, if that is asked for (PS3.3 C.24.2)."""
-    assert media_types.negotiate(request(accept), BULKDATA).select(document=document) == expected
+    assert media_types.negotiate(request(accept), BULKDATA, single=True).select(document=document) == expected
 
 
 def test_select_of_no_document() -> None:
     """What is no document of the type asked for is 406, once it has been looked up."""
-    acceptable = media_types.negotiate(request("application/pdf"), BULKDATA)
+    acceptable = media_types.negotiate(request("application/pdf"), BULKDATA, single=True)
 
     with pytest.raises(NotAcceptable):
         acceptable.select(EXPLICIT)
@@ -405,7 +405,7 @@ def test_select_of_several(accept: str, category: Category, media_type: str) -> 
 def test_negotiate_refuses(category: Category, accept: str) -> None:
     """What can be given of no resource is 406 before the resource is looked up (PS3.18 8.7.8.1)."""
     with pytest.raises(NotAcceptable, match="none of the media types"):
-        media_types.negotiate(request(accept), category)
+        media_types.negotiate(request(accept), category, single=True)
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_negotiate_says_what_there_is(category: Category, single: bool, text: st
 )  # fmt: skip
 def test_select_refuses(category: Category, accept: str, stored: str) -> None:
     """Nothing is transcoded: what is stored otherwise is 406; the text names the syntax and a way out."""
-    acceptable = media_types.negotiate(request(accept), category)
+    acceptable = media_types.negotiate(request(accept), category, single=True)
 
     with pytest.raises(NotAcceptable) as caught:
         acceptable.select(stored)
@@ -683,7 +683,7 @@ def test_any_accept_is_an_offer_or_406(accept: str, category: Category, stored: 
 def test_any_accept_refused_at_once_is_refused_later(accept: str, category: Category, stored: str) -> None:
     """Where the request is refused before the look-up, no member fits any object by itself."""
     try:
-        media_types.negotiate(request(accept), category)
+        media_types.negotiate(request(accept), category, single=True)
     except NotAcceptable:
         acceptable = media_types.Acceptable(media_types.acceptable(request(accept)), category, single=True)
         with pytest.raises(NotAcceptable):
