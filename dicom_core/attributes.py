@@ -23,7 +23,8 @@ Dataset = dict[str, Any]
 class Attribute:
     """An attribute of PS3.6: `tag` in 8 upper-case hex digits, `keyword` empty if it is private.
 
-    `searchable` says if it can be a match parameter, `returned` if it is in an answer that asked for nothing.
+    `searchable` says if it can be a match parameter, a sequence by what is in it; `returned` if it is in an
+    answer that asked for nothing.
     """
 
     keyword: str
@@ -43,15 +44,15 @@ _ROWS = {
         00080056 CS -      return InstanceAvailability
         00080061 CS search return ModalitiesInStudy
         00080062 UI search -      SOPClassesInStudy
-        00080063 SQ -      -      AnatomicRegionsInStudyCodeSequence
+        00080063 SQ search -      AnatomicRegionsInStudyCodeSequence
         00080090 PN search return ReferringPhysicianName
         00080201 SH -      return TimezoneOffsetFromUTC
         00081030 LO search return StudyDescription
-        00081032 SQ -      -      ProcedureCodeSequence
+        00081032 SQ search -      ProcedureCodeSequence
         00081048 PN search -      PhysiciansOfRecord
         00081060 PN search -      NameOfPhysiciansReadingStudy
         00081080 LO search -      AdmittingDiagnosesDescription
-        00081110 SQ -      -      ReferencedStudySequence
+        00081110 SQ search -      ReferencedStudySequence
         00081190 UR -      return RetrieveURL
         00100010 PN search return PatientName
         00100020 LO search return PatientID
@@ -101,7 +102,7 @@ _ROWS = {
         00400245 TM search return PerformedProcedureStepStartTime
         00400253 SH search -      PerformedProcedureStepID
         00400254 LO search -      PerformedProcedureStepDescription
-        00400275 SQ -      return RequestAttributesSequence
+        00400275 SQ search return RequestAttributesSequence
     """,
     Level.INSTANCE: """
         00080005 CS -      return SpecificCharacterSet
@@ -125,7 +126,7 @@ _ROWS = {
         00280010 US -      return Rows
         00280011 US -      return Columns
         00280100 US -      return BitsAllocated
-        0040A043 SQ -      -      ConceptNameCodeSequence
+        0040A043 SQ search -      ConceptNameCodeSequence
         0040A491 CS search -      CompletionFlag
         0040A493 CS search -      VerificationFlag
         00420010 ST search -      DocumentTitle
@@ -179,7 +180,9 @@ INDEXED_BY_VERSION_1 = frozenset(
 _STORED = {level: tuple(tag for tag in TAGS[level] if tag not in COMPUTED) for level in Level}
 _HINTS = {
     Level.STUDY: tuple(
-        row.tag for row in TABLE if row.level is Level.STUDY and row.searchable and row.tag not in COMPUTED
+        row.tag
+        for row in TABLE
+        if row.level is Level.STUDY and row.searchable and row.vr != "SQ" and row.tag not in COMPUTED
     ),
     Level.SERIES: ("00080060",),  # for ModalitiesInStudy
     Level.INSTANCE: ("00080016",),  # for SOPClassesInStudy

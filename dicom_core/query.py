@@ -15,10 +15,7 @@ from typing import Any, Protocol
 
 from dicom_core import attributes, values
 from dicom_core.attributes import Attribute, Dataset
-from dicom_core.resources import Level, Resource, is_uid
-
-WILD_CARD_VRS = frozenset({"AE", "AS", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
-"""Where `*` and `?` are wild cards (PS3.4 C.2.2.2.4), and age strings."""
+from dicom_core.resources import Level, Resource
 
 MODALITIES_IN_STUDY = "00080061"
 
@@ -29,18 +26,6 @@ _GATHERED_FROM = {
 """The attributes of a study that list a value of each of its instances."""
 
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
-_MODALITY = next(row for row in attributes.TABLE if row.keyword == "Modality")
-
-_RANGE = {
-    "DA": re.compile(r"([^-]*)-([^-]*)"),
-    "TM": re.compile(r"([^-]*)-([^-]*)"),
-    "DT": re.compile(rf"([0-9.]*(?:{values.OFFSET})?)-([0-9.]*(?:{values.OFFSET})?)"),
-}
-_FORMS = {
-    "DA": "a date YYYYMMDD or a range of dates, the earlier first",
-    "TM": "a time HHMMSS.FFFFFF, also in part, or a range of times, the earlier first",
-    "DT": "a date-time YYYYMMDDHHMMSS.FFFFFF&ZZXX, also in part, or a range of them, the earlier first",
-}
 
 
 class Condition(Protocol):
@@ -113,8 +98,11 @@ class FuzzyName:
 
     def matches(self, present: Sequence[Any]) -> bool:
         """Say if a name has all the words."""
-        names = (values.words(values.normal("PN", value)) for value in present)
-        return any(all(any(word.startswith(w) for word in name) for w in self.words) for name in names)
+        return any(self._begin(values.normal("PN", value)) for value in present)
+
+    def _begin(self, name: str) -> bool:
+        starts = values.word_starts(name)
+        return all(any(name.startswith(word, start) for start in starts) for word in self.words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +117,56 @@ class AnyOf:
 
 
 @dataclass(frozen=True, slots=True)
+class MultipleValues:
+    """Multiple Value Matching (PS3.4 C.2.2.2.8): each of the values asked for is present, in any order."""
+
+    conditions: tuple[Condition, ...]
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if all conditions hold."""
+        return all(condition.matches(present) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class EmptyValue:
+    """Empty Value Matching (PS3.4 C.2.2.2.7): the attribute is absent, or has no value that says anything."""
+
+    vr: str
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if there is no value."""
+        return not any(values.normal(self.vr, value) for value in present)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceItem:
+    """Sequence Matching (PS3.4 C.2.2.2.6): one item has all that is asked for."""
+
+    wanted: tuple[Match, ...]
+
+    def matches(self, present: Sequence[Any]) -> bool:
+        """Say if an item matches."""
+        return any(isinstance(item, dict) and satisfies(self.wanted, item) for item in present)
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
-    """One match parameter: an attribute and what it must be."""
+    """One match parameter: an attribute and what it must be.
+
+    With a `date`, the attribute is a time, and what must match is that time on that date, as a date-time
+    (PS3.4 C.2.2.2.5.4).
+    """
 
     attribute: Attribute
     condition: Condition
+    date: Attribute | None = None
+
+    def holds(self, dataset: Mapping[str, Any]) -> bool:
+        """Say if a data set has what is asked for."""
+        present = attributes.values_of(dataset, self.attribute.tag)
+        if self.date is not None:
+            present = _date_time(attributes.values_of(dataset, self.date.tag), present)
+        return self.condition.matches(present)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,47 +212,19 @@ def normalise(attribute: Attribute, value: Any) -> str:
     return values.normal(attribute.vr, value)
 
 
-def may_be_list(attribute: Attribute) -> bool:
-    """Say if the value of a match parameter may be a list, whose members are alternatives."""
-    return attribute.vr == "UI" or attribute.tag == MODALITIES_IN_STUDY
-
-
-def condition_of(attribute: Attribute, text: str, *, fuzzy: bool = False) -> Condition | None:
-    """Read the value of a match parameter; None restricts nothing (Universal Matching, PS3.4 C.2.2.2.3).
-
-    UIDs and ModalitiesInStudy may be lists, separated by commas or backslashes.
-
-    Raises
-    ------
-    ValueError
-        It has not the form that the VR asks for; the text says which, and does not repeat the value.
-    """
-    text = text.strip(values.PADDING)
-    if not text.strip("*"):
-        return None
-    if attribute.vr == "UI":
-        return _uids(_listed(text))
-    if attribute.tag == MODALITIES_IN_STUDY:
-        return _any_of([condition_of(_MODALITY, item) for item in _listed(text)])
-    if attribute.vr in values.TIME_VRS:
-        return _instants(attribute.vr, text)
-    if attribute.vr in values.NUMBER_VRS:
-        if values.number(text) is None:
-            raise ValueError("a number")
-        return SingleValue(attribute.vr, values.normal(attribute.vr, text))
-    return _textual(attribute.vr, text, fuzzy=fuzzy)
-
-
 def matches(query: Query, dataset: Mapping[str, Any]) -> bool:
     """Say if an answer at the query's level has all that the query asks for."""
     return satisfies(query.matches, dataset)
 
 
+def matches_study(query: Query, answer: Mapping[str, Any]) -> bool:
+    """Say if a study has all that the query asks of studies."""
+    return satisfies((match for match in query.matches if match.attribute.level is Level.STUDY), answer)
+
+
 def satisfies(wanted: Iterable[Match], dataset: Mapping[str, Any]) -> bool:
     """Say if a data set has all that some match parameters ask for."""
-    return all(
-        match.condition.matches(attributes.values_of(dataset, match.attribute.tag)) for match in wanted
-    )
+    return all(match.holds(dataset) for match in wanted)
 
 
 def candidate(query: Query, given: Mapping[Level, Mapping[str, Any]] | None) -> bool:
@@ -234,16 +239,11 @@ def candidate(query: Query, given: Mapping[Level, Mapping[str, Any]] | None) -> 
         return True
     contradicted = False
     for match in query.matches:
-        if match.attribute.level is not Level.STUDY:
-            continue
-        tag = match.attribute.tag
-        level, source = _GATHERED_FROM.get(tag, (Level.STUDY, tag))
-        present = attributes.values_of(given.get(level, {}), source)
-        if present and match.condition.matches(present):
-            return True
-        if not present and tag in _GATHERED_FROM:
-            return True
-        contradicted = contradicted or bool(present)
+        if match.attribute.level is Level.STUDY:
+            brings = _brings(match, given)
+            if brings:
+                return True
+            contradicted = contradicted or brings is not None
     return not contradicted
 
 
@@ -265,47 +265,27 @@ def returned(query: Query) -> tuple[str, ...]:
     return tuple(sorted(tags))
 
 
-def _any_of(conditions: Sequence[Condition | None]) -> Condition | None:
-    given = tuple(condition for condition in conditions if condition is not None)
-    return AnyOf(given) if given and len(given) == len(conditions) else None
+def _brings(match: Match, given: Mapping[Level, Mapping[str, Any]]) -> bool | None:
+    """Say if a transaction may bring a study what is asked for; None if it has no value for it."""
+    tag, condition = match.attribute.tag, match.condition
+    if match.attribute.vr == "SQ":  # not among what is given
+        return True
+    level, source = _GATHERED_FROM.get(tag, (Level.STUDY, tag))
+    present = attributes.values_of(given.get(level, {}), source)
+    if not present:
+        return True if tag in _GATHERED_FROM or condition.matches(()) else None
+    if match.date is not None:  # the date may be another transaction's
+        return True
+    if tag in _GATHERED_FROM and isinstance(condition, MultipleValues):
+        return any(one.matches(present) for one in condition.conditions)
+    return condition.matches(present)
 
 
-def _uids(uids: Sequence[str]) -> Condition | None:
-    if not all(is_uid(uid) for uid in uids):
-        raise ValueError("a UID or a list of UIDs (digits and dots, at most 64 characters each)")
-    if not uids:
-        return None
-    return SingleValue("UI", uids[0]) if len(uids) == 1 else UIDList(frozenset(uids))
-
-
-def _textual(vr: str, text: str, *, fuzzy: bool) -> Condition | None:
-    normal = values.normal(vr, text)
-    if vr in WILD_CARD_VRS and ("*" in normal or "?" in normal):
-        return WildCard(vr, normal)
-    if vr == "PN" and fuzzy:
-        words = values.words(normal)
-        return FuzzyName(words) if words else None
-    return SingleValue(vr, normal) if normal else None
-
-
-def _instants(vr: str, text: str) -> Condition:
-    """Read a date, time or date-time, or a range of them (PS3.4 C.2.2.2.5)."""
-    first, last = values.earliest(vr, text), values.latest(vr, text)
-    if first is not None and last is not None:
-        return SingleValue(vr, first) if first == last else Range(vr, first, last)
-    ends = _RANGE[vr].fullmatch(text)
-    if ends is None or not (ends[1] or ends[2]):
-        raise ValueError(_FORMS[vr])
-    first = values.earliest(vr, ends[1]) if ends[1] else ""
-    last = values.latest(vr, ends[2]) if ends[2] else ""
-    if first is None or last is None or (first and last and first > last):
-        raise ValueError(_FORMS[vr])
-    return Range(vr, first, last)
-
-
-def _listed(text: str) -> list[str]:
-    items = (item.strip(values.PADDING) for item in re.split(r"[,\\]", text))
-    return [item for item in items if item]
+def _date_time(dates: Sequence[Any], times: Sequence[Any]) -> list[str]:
+    """A date and a time as a date-time; without the time if there is none, nothing without a date."""
+    date = values.earliest("DA", dates[0]) if dates else None
+    time = values.earliest("TM", times[0]) if times else None
+    return [] if date is None else [date + (time or "")]
 
 
 def _each_group(vr: str, key: str, value: Any, compare: Callable[[str, str], bool]) -> bool:

@@ -28,6 +28,11 @@ OFFSET = r"\+(?:0[0-9]|1[0-4])[0-5][0-9]|-(?:0[0-9]|1[0-2])[0-5][0-9]"
 _PADDED_BOTH_SIDES = frozenset({"AE", "AS", "CS", "DS", "IS", "LO", "SH", "UI"})
 
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+_KANA_VOICING = 8
+"""The combining class of the marks that tell が from か, which are no accents."""
+
+_ALIKE = str.maketrans("\u2018\u2019\u02bc\u2010\u2013", "'''--")
+_WORD_START = re.compile(r"^|(?<=[\^=,\s'-])(?=[^\^=,\s'-])")
 _NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?")
 _DATE = re.compile(r"([0-9]{4})(\.?)([0-9]{2})\2([0-9]{2})")
 _CLOCK = r"([01][0-9]|2[0-3])(?::?([0-5][0-9])(?::?([0-5][0-9]|60)(?:\.([0-9]{1,6})[0-9]*)?)?)?"
@@ -54,8 +59,14 @@ def normal(vr: str, value: Any) -> str:
 
 
 def words(name: str) -> tuple[str, ...]:
-    """The words of a person name: what components, groups, blanks and commas separate."""
-    return tuple(word for word in re.split(r"[\^=,\s]+", name) if word)
+    """The words of a normal person name: what components, groups, blanks and commas separate."""
+    found = (word.lstrip("'-") for word in re.split(r"[\^=,\s]+", name))
+    return tuple(word for word in found if word)
+
+
+def word_starts(name: str) -> list[int]:
+    """Where a normal person name and its words start; a word goes on being one behind an apostrophe or hyphen."""
+    return [found.start() for found in _WORD_START.finditer(name)]
 
 
 def earliest(vr: str, value: Any) -> str | None:
@@ -92,8 +103,9 @@ def _group(text: str) -> str:
     if text.isascii():
         text = text.lower()
     else:
-        plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-        text = plain.casefold()
+        parts = unicodedata.normalize("NFKD", text.translate(_ALIKE))
+        plain = "".join(c for c in parts if unicodedata.combining(c) in (0, _KANA_VOICING) and c != "=")
+        text = unicodedata.normalize("NFC", plain.casefold())
     if " ^" in text or "^ " in text:
         text = re.sub(r" *\^ *", "^", text)
     return text.strip(PADDING).rstrip("^" + PADDING)

@@ -7,14 +7,15 @@ repeats a value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from dicom_core import attributes, query
-from dicom_core.attributes import Attribute
+from dicom_core import attributes
 from dicom_core.errors import BadRequest
-from dicom_core.query import Match, Query
+from dicom_core.query import Query
 from dicom_core.resources import Level, Resource
+from dicom_core.web import match_parameters
+from dicom_core.web.match_parameters import Matching, shown
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -33,11 +34,8 @@ _OPTIONS = frozenset(
         "offset",
     }
 )
-_UNSUPPORTED = ("emptyvaluematching", "multiplevaluematching")
 _REPEATABLE = frozenset({"accept", "accept-charset", "includefield"})
-_PLURAL = {Level.STUDY: "studies", Level.SERIES: "series", Level.INSTANCE: "instances"}
 _NUMBER = re.compile(r"[0-9]{1,18}")
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +59,19 @@ def parse(parameters: Iterable[tuple[str, str]], level: Level, resource: Resourc
     limit = _number("limit", options, DEFAULT_LIMIT, 1)
     if limit > MAX_LIMIT:
         warnings.append(f"limit is more than the service returns at once; it returns {MAX_LIMIT}")
-    fuzzy = _boolean("fuzzymatching", options)
-    warnings += [f"{name} is not supported" for name in _UNSUPPORTED if _boolean(name, options)]
+    matching = Matching(
+        fuzzy=_boolean("fuzzymatching", options),
+        empty=_boolean("emptyvaluematching", options),
+        multiple=_boolean("multiplevaluematching", options),
+    )
+    matches, returned = match_parameters.read(sought, level, matching, warnings)
     include, include_all = _included(options.get("includefield", ()), level, warnings)
     return Parsed(
         Query(
             level,
             resource,
-            _matches(sought, level, fuzzy, warnings),
-            include,
+            matches,
+            include | returned,
             include_all,
             min(limit, MAX_LIMIT),
             _number("offset", options, 0, 0),
@@ -113,58 +115,17 @@ def _included(lists: Iterable[str], level: Level, warnings: list[str]) -> tuple[
     """Read includefield: tags, and whether all are asked for (PS3.18 8.3.4.3).
 
     What `attributes.TABLE` has at a lower level than the answers is passed over in silence: a viewer asks
-    studies for their Modality.
+    studies for their Modality. An attribute of a sequence stands for the whole sequence.
     """
     names = dict.fromkeys(name.strip() for names in lists for name in names.split(","))
     tags: set[str] = set()
     include_all = False
     for name in filter(None, names):
-        attribute = attributes.find(name)
+        path = match_parameters.path_of(name)
         if name.lower() == "all":
             include_all = True
-        elif attribute is None:
-            warnings.append(f"includefield {_shown(name)} is no attribute that is known; it is ignored")
-        elif attribute.level <= level or not attributes.is_in_table(attribute.tag):
-            tags.add(attribute.tag)
+        elif not path:
+            warnings.append(f"includefield {shown(name)} is no attribute that is known; it is ignored")
+        elif path[0].level <= level or not attributes.is_in_table(path[0].tag):
+            tags.add(path[0].tag)
     return frozenset(tags), include_all
-
-
-def _matches(
-    sought: Iterable[tuple[str, str]], level: Level, fuzzy: bool, warnings: list[str]
-) -> tuple[Match, ...]:
-    """Read the match parameters (PS3.18 8.3.4.1)."""
-    values: dict[Attribute, list[str]] = {}
-    for name, value in sought:
-        attribute = attributes.find(name)
-        problem = _problem(attribute, level)
-        if attribute is None or problem:
-            warnings.append(f"{_shown(name)} {problem}; it is ignored")
-        elif attribute in values and not query.may_be_list(attribute):
-            raise BadRequest(f"{attribute.keyword} is given twice")
-        else:
-            values.setdefault(attribute, []).append(value)
-    found = ((attribute, _condition(attribute, given, fuzzy)) for attribute, given in values.items())
-    return tuple(Match(attribute, condition) for attribute, condition in found if condition is not None)
-
-
-def _problem(attribute: Attribute | None, level: Level) -> str:
-    """Why an attribute cannot be a match parameter; empty if it can."""
-    if attribute is None:
-        return "is no parameter or attribute that is known"
-    if not attribute.searchable:
-        return "is no attribute that can be searched by"
-    if attribute.level > level:
-        return f"is no attribute by which {_PLURAL[level]} can be searched"
-    return ""
-
-
-def _condition(attribute: Attribute, given: Sequence[str], fuzzy: bool) -> query.Condition | None:
-    try:
-        return query.condition_of(attribute, "\\".join(given), fuzzy=fuzzy)
-    except ValueError as error:
-        raise BadRequest(f"{attribute.keyword} must be {error}") from None
-
-
-def _shown(name: str) -> str:
-    """A parameter's name as a warning may show it: what may be anything is not shown."""
-    return name if _NAME.fullmatch(name) else "a parameter"

@@ -27,6 +27,20 @@ class Kept:
         return sorted(uids.index(value(item, STUDY)) for item in found)
 
 
+def code(value: str, scheme: str) -> pydicom.Dataset:
+    """An item of a code sequence."""
+    item = pydicom.Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, value
+    return item
+
+
+def request(step: str, procedure: str) -> pydicom.Dataset:
+    """An item of Request Attributes Sequence."""
+    item = pydicom.Dataset()
+    item.ScheduledProcedureStepID, item.RequestedProcedureID = step, procedure
+    return item
+
+
 @pytest.fixture(scope="module")
 def kept(service: str) -> Kept:
     """What the tests of this file only read."""
@@ -36,12 +50,14 @@ def kept(service: str) -> Kept:
         StudyDate="20260115", StudyTime="101500", AccessionNumber="ACC-1", StudyDescription="Chest CT",
         StudyID="S1", SeriesNumber=3, InstanceNumber=7, PatientSex="F", PatientBirthDate="19700101",
         ReferringPhysicianName="House^Gregory", SeriesDescription="Axial", ManufacturerModelName="Model 1",
-        PerformedProcedureStepStartDate="20260115",
+        PerformedProcedureStepStartDate="20260115", ProcedureCodeSequence=[code("C1", "S1")],
+        RequestAttributesSequence=[request("STEP1", "R1"), request("STEP2", "R2")],
     )  # fmt: skip
     report = made(first.study, PatientID=patient, Modality="SR", PixelData=None, SeriesNumber=4)
     second = made(
-        PatientID=patient, PatientName="Miller^Anna Maria", StudyDate="20260220", StudyTime="235959",
+        PatientID=patient, PatientName="Miller-Smith^Anna Maria", StudyDate="20260220", StudyTime="235959",
         AccessionNumber="ACC-2", StudyDescription="Head MR", Modality="MR",
+        ProcedureCodeSequence=[code("C1A", "S1"), code("C2", "S2")],
     )  # fmt: skip
     third = made(PatientID=patient, PatientName="Doe^J*", StudyDate="", StudyTime="", Modality="SM")
     dicomweb.keep(service, report)
@@ -91,6 +107,22 @@ def kept(service: str) -> Kept:
         ("ModalitiesInStudy=US", []),
         ("NoSuchAttribute=1", [0, 1, 2]),
         ("PatientSex=F&AccessionNumber=ACC-2", []),
+        ("PatientName=山&fuzzymatching=true", [0]),
+        ("PatientName=smith&fuzzymatching=true", [1]),
+        ("StudyDate=20260115-20260220&StudyTime=2300-1000", []),
+        ("StudyDate=20260115-20260220&StudyTime=10-2359", [0, 1]),
+        ("StudyDate=20260114-20260220&StudyTime=2300-1000", [0]),
+        ("StudyDate=20260115-&StudyTime=11-", [1]),
+        ("ProcedureCodeSequence.CodeValue=C1", [0]),
+        ("00081032.00080100=C*&00081032.CodingSchemeDesignator=S2", [1]),
+        ("ProcedureCodeSequence.CodeValue=C1&ProcedureCodeSequence.CodingSchemeDesignator=S2", []),
+        ("AccessionNumber=%22%22&emptyvaluematching=true", [2]),
+        ("StudyDate=%22%22&emptyvaluematching=true", [2]),
+        ("AccessionNumber=%22%22", []),
+        ("AccessionNumber=&emptyvaluematching=true", [0, 1, 2]),
+        ("ModalitiesInStudy=SR%5CCT&multiplevaluematching=true", [0]),
+        ("ModalitiesInStudy=SR%5CMR&multiplevaluematching=true", []),
+        ("ModalitiesInStudy=SR,MR&multiplevaluematching=true", [0, 1]),
     ],
 )
 @pytest.mark.parametrize("version", [1, 2])
@@ -123,6 +155,19 @@ def test_list_of_uids(service: str, kept: Kept, separator: str) -> None:
         ("series", "ManufacturerModelName=Model%201&PatientID={patient}", 1),
         ("series", "PerformedProcedureStepStartDate=2026010*&PatientID={patient}", None),
         ("series", "PerformedProcedureStepStartDate=20260101-&PatientID={patient}", 1),
+        ("series", "00400275.00400009=STEP2&PatientID={patient}", 1),
+        (
+            "studies/{study}/series",
+            "RequestAttributesSequence.ScheduledProcedureStepID=STEP2&RequestAttributesSequence.00401001=R2",
+            1,
+        ),
+        (
+            "studies/{study}/series",
+            "RequestAttributesSequence.ScheduledProcedureStepID=STEP2&RequestAttributesSequence.00401001=R1",
+            0,
+        ),
+        ("series", "PerformedProcedureStepStartDate=%22%22&emptyvaluematching=true&PatientID={patient}", 3),
+        ("instances", "RequestAttributesSequence.RequestedProcedureID=R1&PatientID={patient}", 1),
         ("instances", "PatientID={patient}", 4),
         ("instances", "SOPInstanceUID={instance}", 1),
         ("instances", "InstanceNumber=7&PatientID={patient}", 1),
@@ -241,6 +286,22 @@ def test_includefield(service: str, fields: str, tags: set[str]) -> None:
         assert found.keys() == plain.keys() | tags
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "includefield=ProcedureCodeSequence.CodeValue",
+        "includefield=00081032.00080102",
+        "ProcedureCodeSequence.CodeValue=C2",
+        "ProcedureCodeSequence.CodeValue=",
+    ],
+)
+def test_sequence_is_returned_whole(service: str, kept: Kept, query: str) -> None:
+    """An attribute of a sequence, asked for or matched, returns all items of the sequence."""
+    (found,) = search(service, f"studies?{query}&StudyInstanceUID={kept.studies[1].study}")
+
+    assert [value(item, "00080100") for item in values(found, "00081032")] == ["C1A", "C2"]
+
+
 def test_counts_and_modalities(service: str) -> None:
     """Counts and modalities are of all instances, each series counted once."""
     study, series = instances.uid(), instances.uid()
@@ -298,8 +359,10 @@ def test_no_match(service: str) -> None:
         ("Modality=CT", "Modality is no attribute by which studies can be searched; it is ignored"),
         ("includefield=Nonsense", "includefield Nonsense is no attribute that is known; it is ignored"),
         ("limit=5000", "limit is more than the service returns at once; it returns 1000"),
-        ("emptyvaluematching=true", "emptyvaluematching is not supported"),
-        ("multiplevaluematching=true", "multiplevaluematching is not supported"),
+        (
+            "ProcedureCodeSequence=1",
+            "ProcedureCodeSequence is a sequence, which is searched by its attributes; it is ignored",
+        ),
     ],
 )
 def test_warning(service: str, kept: Kept, query: str, warning: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dicom_core import attributes, query, record
@@ -16,6 +16,8 @@ from dicom_core.attributes import Attribute
 from dicom_core.query import AnyOf, FuzzyName, Match, Query, Range, SingleValue, UIDList, WildCard
 from dicom_core.record import Instance
 from dicom_core.resources import Level, Resource
+from dicom_core.web import match_parameters
+from dicom_core.web.match_parameters import Matching
 
 
 def attribute(keyword: str) -> Attribute:
@@ -27,7 +29,7 @@ def attribute(keyword: str) -> Attribute:
 
 def matches(keyword: str, text: str, *values: Any, fuzzy: bool = False) -> bool:
     """Match the values of an attribute with the value of a match parameter."""
-    condition = query.condition_of(attribute(keyword), text, fuzzy=fuzzy)
+    condition = match_parameters.condition_of(attribute(keyword), text, Matching(fuzzy=fuzzy))
     assert condition is not None
     return condition.matches(list(values))
 
@@ -244,7 +246,7 @@ def test_range(keyword: str, text: str, stored: str, expected: bool | None) -> N
     ("text", "expected"),
     [
         ("mul", True),
-        ("Lüd", False),
+        ("Lüd", True),
         ("ben", True),
         ("emi mul", True),
         ("Müller^Ben", True),
@@ -262,6 +264,53 @@ def test_fuzzy_name(text: str, expected: bool) -> None:
     assert matches("PatientName", text, NAME, fuzzy=True) is expected
 
 
+YAMADA = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+
+
+@pytest.mark.parametrize(
+    ("text", "stored", "expected"),
+    [
+        ("山田", YAMADA, True),
+        ("太", YAMADA, True),
+        ("田", YAMADA, False),
+        ("やま", YAMADA, True),
+        ("やまた", YAMADA, False),
+        ("tarou yama", YAMADA, True),
+        ("Yamada 太郎", YAMADA, True),
+        ("Yamada^Tarou=山田^太郎", YAMADA, True),
+        ("tarou yamadas", YAMADA, False),
+        ("ﾔﾏﾀﾞ", "Yamada^Tarou==ヤマダ^タロウ", True),
+        ("김희", "Hong^Gildong=김희수", True),
+        ("기", "Hong^Gildong=김희수", False),
+        ("O'Neil", "O'Neil^Shaun", True),
+        ("O’Neil", "O'Neil^Shaun", True),
+        ("o'n sh", "O’Neil^Shaun", True),
+        ("neil", "O'Neil^Shaun", True),
+        ("eil", "O'Neil^Shaun", False),
+        ("smith", "Jones-Smith^Ann", True),
+        ("jones-sm", "Jones-Smith^Ann", True),
+        ("jones‐smith", "Jones-Smith^Ann", True),
+        ("ann jones", "Jones-Smith^Ann", True),
+        ("-", "Jones-Smith^Ann", None),
+        ("'t hooft", "'t Hooft^Gerard", True),
+        ("jose nunez", "Núñez^José", True),
+        ("NÚÑEZ", "Nunez^Jose", True),
+        ("Иван", "Иванов^Пётр", True),
+    ],
+)
+def test_fuzzy_name_in_other_scripts(text: str, stored: str, expected: bool | None) -> None:
+    """Any component of any group, without accents; what follows a hyphen or an apostrophe is a word as well."""
+    condition = match_parameters.condition_of(attribute("PatientName"), text, Matching(fuzzy=True))
+
+    assert (None if condition is None else condition.matches([stored])) is expected
+
+
+def test_wild_card_takes_a_syllable_for_one_character() -> None:
+    """A letter made up of others is one character, also where accents are taken away."""
+    assert matches("PatientName", "김?수", "김희수")
+    assert matches("PatientName", "J?se", "José")
+
+
 def test_fuzzy_only_for_names() -> None:
     """Fuzzy matching leaves other attributes exact."""
     assert not matches("PatientID", "AB", "ABC", fuzzy=True)
@@ -270,7 +319,9 @@ def test_fuzzy_only_for_names() -> None:
 @pytest.mark.parametrize("text", ["1.2,1.3", "1.2\\1.3", " 1.2 , 1.3 ", "1.3,,1.2,"])
 def test_uid_list(text: str) -> None:
     """List of UID Matching takes commas and backslashes (PS3.4 C.2.2.2.2)."""
-    assert query.condition_of(attribute("StudyInstanceUID"), text) == UIDList(frozenset({"1.2", "1.3"}))
+    assert match_parameters.condition_of(attribute("StudyInstanceUID"), text) == UIDList(
+        frozenset({"1.2", "1.3"})
+    )
     assert matches("StudyInstanceUID", text, "1.3")
     assert not matches("StudyInstanceUID", text, "1.4")
 
@@ -296,7 +347,7 @@ def test_modalities_in_study_list(text: str) -> None:
 )
 def test_universal(keyword: str, text: str) -> None:
     """An empty value, or `*` alone, restricts nothing (PS3.4 C.2.2.2.3)."""
-    assert query.condition_of(attribute(keyword), text) is None
+    assert match_parameters.condition_of(attribute(keyword), text) is None
 
 
 @pytest.mark.parametrize(
@@ -328,7 +379,7 @@ def test_universal(keyword: str, text: str) -> None:
 def test_malformed_value(keyword: str, text: str) -> None:
     """A value without the form of its VR is refused, and the text does not repeat it."""
     with pytest.raises(ValueError, match=r"^a ") as caught:
-        query.condition_of(attribute(keyword), text)
+        match_parameters.condition_of(attribute(keyword), text)
 
     assert text == "-" or text not in str(caught.value)
 
@@ -348,12 +399,13 @@ def test_malformed_value(keyword: str, text: str) -> None:
 )
 def test_condition_of(keyword: str, text: str, expected: query.Condition) -> None:
     """A value becomes the matching kind of its form, with normalised operands that an index can use."""
-    assert query.condition_of(attribute(keyword), text, fuzzy=True) == expected
+    assert match_parameters.condition_of(attribute(keyword), text, Matching(fuzzy=True)) == expected
 
 
-SEARCHABLE = [row for row in attributes.TABLE if row.searchable]
+SEARCHABLE = [row for row in attributes.TABLE if row.searchable and row.vr != "SQ"]
 
 
+@example(next(row for row in SEARCHABLE if row.vr == "PN"), "0 ≠")
 @given(st.sampled_from(SEARCHABLE), st.text() | st.text("0123456789.-+^=* "))
 def test_normalise_is_stable(row: Attribute, value: str) -> None:
     """The normal form of a normal form is itself: index keys and operands are made alike."""
@@ -367,19 +419,175 @@ def test_normalise_is_stable(row: Attribute, value: str) -> None:
 def test_matching_takes_any_stored_value(row: Attribute, text: str, values: list[Any]) -> None:
     """Whatever is stored, matching answers yes or no; whatever is asked, it is read or refused."""
     try:
-        condition = query.condition_of(row, text, fuzzy=True)
+        condition = match_parameters.condition_of(row, text, Matching(fuzzy=True))
     except ValueError:
         return
 
     assert condition is None or condition.matches(values) in (True, False)
 
 
+def read(level: Level = Level.STUDY, matching: Matching = match_parameters.BASIC, **texts: str) -> Query:
+    """A query by keywords, with `__` for the dots of a path."""
+    pairs = [(name.replace("__", "."), text) for name, text in texts.items()]
+    warnings: list[str] = []
+    found, _ = match_parameters.read(pairs, level, matching, warnings)
+    assert not warnings
+    return Query(level, matches=found)
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "stored_date", "stored_time", "expected"),
+    [
+        ("20060705-20060707", "1000-1800", "20060705", "095959", False),
+        ("20060705-20060707", "1000-1800", "20060705", "100000", True),
+        ("20060705-20060707", "1000-1800", "20060706", "0300", True),
+        ("20060705-20060707", "1000-1800", "20060707", "180059.999", True),
+        ("20060705-20060707", "1000-1800", "20060707", "1801", False),
+        ("20060705-20060707", "1000-1800", "20060708", "12", False),
+        ("20060705-20060707", "1800-1000", "20060706", "12", True),
+        ("20060705-20060707", "1800-1000", "20060705", "12", False),
+        ("20060705-20060707", "1800-1000", "20060707", "12", False),
+        ("20060705-", "10-", "20060706", "09", True),
+        ("20060705-", "10-", "20060705", "09", False),
+        ("-20060705", "-10", "20060704", "23", True),
+        ("-20060705", "-10", "20060705", "1059", True),
+        ("-20060705", "-10", "20060705", "11", False),
+        ("20060705-20060707", "10-18", "2006.07.06", "03:00", True),
+        ("20060705-20060707", "10-18", "20060706", "", True),
+        ("20060705-20060707", "10-18", "20060705", "", False),
+        ("20060705-20060707", "10-18", "20060706", "noon", True),
+        ("20060705-20060707", "10-18", "", "12", False),
+        ("20060705-20060707", "10-", "20060706", "09", False),
+        ("20060705-", "-10", "20060706", "11", False),
+        ("20060705-20060707", "10", "20060706", "11", False),
+        ("20060705-20060707", "10", "20060706", "1030", True),
+        ("20060706", "10-18", "20060706", "09", False),
+        ("20060705-20060707", "", "20060705", "09", True),
+        ("", "10-18", "20060705", "09", False),
+    ],
+)
+@pytest.mark.parametrize(
+    ("level", "kind"),
+    [
+        (Level.STUDY, "Study"),
+        (Level.SERIES, "Series"),
+        (Level.SERIES, "PerformedProcedureStepStart"),
+        (Level.INSTANCE, "Content"),
+    ],
+)
+def test_date_and_time(
+    level: Level, kind: str, date: str, time: str, stored_date: str, stored_time: str, expected: bool
+) -> None:
+    """Ranges of dates and times of the same form are one range of date-times (PS3.4 C.2.2.2.5.4)."""
+    asked_for = read(level, **{f"{kind}Time": time, f"{kind}Date": date})
+
+    dataset = study_level(**{f"{kind}Date": stored_date, f"{kind}Time": stored_time})
+
+    assert query.matches(asked_for, dataset) is expected
+
+
+REQUESTS = [
+    {"00400009": {"vr": "SH", "Value": ["SPS1"]}, "00401001": {"vr": "SH", "Value": ["RP1"]}},
+    {
+        "00400009": {"vr": "SH", "Value": ["SPS2"]},
+        "00401001": {"vr": "SH"},
+        "00400008": {"vr": "SQ", "Value": [{"00080100": {"vr": "SH", "Value": ["CT1"]}}]},
+    },
+]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        ({"ScheduledProcedureStepID": "SPS2"}, True),
+        ({"ScheduledProcedureStepID": "sps?"}, True),
+        ({"ScheduledProcedureStepID": "SPS3"}, False),
+        ({"ScheduledProcedureStepID": "SPS1", "RequestedProcedureID": "RP1"}, True),
+        ({"ScheduledProcedureStepID": "SPS2", "RequestedProcedureID": "RP1"}, False),
+        ({"ScheduledProcedureStepID": "SPS2", "RequestedProcedureID": ""}, True),
+        ({"ScheduledProcedureStepID": "SPS2", "ScheduledProtocolCodeSequence__CodeValue": "CT1"}, True),
+        ({"ScheduledProcedureStepID": "SPS1", "ScheduledProtocolCodeSequence__CodeValue": "CT1"}, False),
+        ({"ScheduledProtocolCodeSequence__CodeValue": "CT2"}, False),
+        ({"RequestedProcedureID": '""'}, True),
+        ({"RequestedProcedureID": '""', "ScheduledProcedureStepID": "SPS1"}, False),
+    ],
+)
+def test_sequence(texts: dict[str, str], expected: bool) -> None:
+    """An item has all that is asked for of its sequence, and of sequences in it (PS3.4 C.2.2.2.6)."""
+    paths = {f"RequestAttributesSequence__{name}": text for name, text in texts.items()}
+    asked_for = read(Level.SERIES, Matching(empty=True), **paths)
+
+    assert query.matches(asked_for, {"00400275": {"vr": "SQ", "Value": REQUESTS}}) is expected
+    assert not query.matches(asked_for, {})
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values", "expected"),
+    [
+        ("AccessionNumber", [], True),
+        ("AccessionNumber", [""], True),
+        ("AccessionNumber", [None], True),
+        ("AccessionNumber", [" \0"], True),
+        ("AccessionNumber", ["A"], False),
+        ("OtherPatientIDs", ["", "A"], False),
+        ("PatientName", [{"Alphabetic": "^^"}], True),
+        ("PatientName", [{"Ideographic": "山田"}], False),
+        ("StudyDate", [], True),
+        ("StudyDate", ["20260131"], False),
+        ("PatientWeight", [0], False),
+        ("ModalitiesInStudy", [], True),
+        ("StudyInstanceUID", ["1.2"], False),
+    ],
+)
+def test_empty_value(keyword: str, values: list[Any], expected: bool) -> None:
+    """Two quotation marks match what is absent or says nothing (PS3.4 C.2.2.2.7)."""
+    condition = match_parameters.condition_of(attribute(keyword), '""', Matching(empty=True))
+
+    assert condition is not None
+    assert condition.matches(values) is expected
+
+
+def test_empty_value_unless_asked_for() -> None:
+    """Without emptyvaluematching quotation marks are characters like others."""
+    assert matches("AccessionNumber", '""', '""')
+    assert not matches("AccessionNumber", '""')
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text", "values", "expected"),
+    [
+        ("ModalitiesInStudy", "CT\\PT", ["PT", "CT", "SR"], True),
+        ("ModalitiesInStudy", "CT\\PT", ["CT"], False),
+        ("ModalitiesInStudy", "CT,PT", ["CT"], True),
+        ("ModalitiesInStudy", "CT,MR\\SR", ["SR", "MR"], True),
+        ("ModalitiesInStudy", "CT\\", ["CT"], True),
+        ("ImageType", "axial\\ORIGINAL", ["ORIGINAL", "PRIMARY", "AXIAL"], True),
+        ("ImageType", "ORIGINAL\\LOCALIZER", ["ORIGINAL", "PRIMARY", "AXIAL"], False),
+        ("OtherPatientIDs", "A\\B", ["B", "C", "A"], True),
+        ("OtherPatientIDs", "A\\B", ["B", "C"], False),
+        ("OperatorsName", "Doe^J\\Roe^*", [{"Alphabetic": "ROE^ANN"}, {"Alphabetic": "DOE^J"}], True),
+        ("SOPClassesInStudy", "1.2\\1.3", ["1.3"], True),
+        ("DocumentTitle", "a\\b", ["a\\b"], True),
+    ],
+)
+def test_multiple_values(keyword: str, text: str, values: list[Any], expected: bool) -> None:
+    """Each value is present, in any order; UIDs stay alternatives, text stays one (PS3.4 C.2.2.2.8)."""
+    condition = match_parameters.condition_of(attribute(keyword), text, Matching(multiple=True))
+
+    assert condition is not None
+    assert condition.matches(values) is expected
+
+
 def asked(level: Level = Level.STUDY, resource: Resource | None = None, **texts: str) -> Query:
     """A query by keyword."""
     found = (
-        (attribute(keyword), query.condition_of(attribute(keyword), text)) for keyword, text in texts.items()
+        (attribute(keyword), match_parameters.condition_of(attribute(keyword), text))
+        for keyword, text in texts.items()
     )
     return Query(level, resource or Resource(), tuple(Match(a, c) for a, c in found if c is not None))
+
+
+EXTENDED = Matching(empty=True, multiple=True)
 
 
 def study_level(**values: str) -> dict[str, Any]:
@@ -412,6 +620,42 @@ def test_matches_asks_for_all() -> None:
         (asked(ModalitiesInStudy="CT"), {Level.SERIES: {}}, True),
         (asked(Level.SERIES, Modality="CT"), {Level.SERIES: study_level(Modality="MR")}, True),
         (asked(Level.INSTANCE, SOPInstanceUID="1.2"), {Level.STUDY: study_level(PatientID="P2")}, True),
+        (
+            read(PatientID="P1", ProcedureCodeSequence__CodeValue="C"),
+            {Level.STUDY: study_level(PatientID="P2")},
+            True,
+        ),
+        (
+            read(Level.SERIES, PatientID="P1", RequestAttributesSequence__RequestedProcedureID="R"),
+            {Level.STUDY: study_level(PatientID="P2")},
+            False,
+        ),
+        (
+            read(StudyDate="20260101-20260131", StudyTime="10-12"),
+            {Level.STUDY: study_level(StudyDate="20260201")},
+            False,
+        ),
+        (
+            read(StudyDate="20260101-20260131", StudyTime="10-12"),
+            {Level.STUDY: study_level(StudyDate="20260201", StudyTime="11")},
+            True,
+        ),
+        (
+            read(matching=EXTENDED, StudyID='""', PatientID="P1"),
+            {Level.STUDY: study_level(PatientID="P2")},
+            True,
+        ),
+        (read(matching=EXTENDED, StudyID='""'), {Level.STUDY: study_level(StudyID="1")}, False),
+        (
+            read(matching=EXTENDED, ModalitiesInStudy="CT\\PT"),
+            {Level.SERIES: study_level(Modality="PT")},
+            True,
+        ),
+        (
+            read(matching=EXTENDED, ModalitiesInStudy="CT\\PT"),
+            {Level.SERIES: study_level(Modality="MR")},
+            False,
+        ),
     ],
 )
 def test_candidate(query_: Query, given_: Mapping[Level, Mapping[str, Any]] | None, expected: bool) -> None:
@@ -419,38 +663,59 @@ def test_candidate(query_: Query, given_: Mapping[Level, Mapping[str, Any]] | No
     assert query.candidate(query_, given_) is expected
 
 
-values_or_nothing = st.sampled_from(["", "A", "B"])
-stored = st.tuples(values_or_nothing, values_or_nothing, st.sampled_from(["CT", "MR"]), st.booleans())
-
-
-@given(
-    st.lists(stored, min_size=1, max_size=4),
-    st.permutations(range(4)),
-    st.tuples(st.sampled_from(["", "A"]), st.sampled_from(["", "A"]), st.sampled_from(["", "CT"])),
+stored = st.fixed_dictionaries(
+    {
+        "PatientID": st.sampled_from(["", "A", "B"]),
+        "StudyID": st.sampled_from(["", "A", "B"]),
+        "StudyDate": st.sampled_from(["", "20260101", "20260103"]),
+        "StudyTime": st.sampled_from(["", "09", "11"]),
+        "Modality": st.sampled_from(["CT", "MR", "PT"]),
+        "code": st.sampled_from(["", "C", "D"]),
+        "indexed": st.booleans(),
+    }
 )
+wanted = st.fixed_dictionaries(
+    {},
+    optional={
+        "PatientID": st.sampled_from(["A", '""']),
+        "StudyID": st.sampled_from(["A", '""']),
+        "StudyDate": st.sampled_from(["20260101-20260102", "20260101-", "20260103", '""']),
+        "StudyTime": st.sampled_from(["10-12", "10-", '""']),
+        "ModalitiesInStudy": st.sampled_from(["CT", "CT\\PT", "CT,PT"]),
+        "ProcedureCodeSequence__CodeValue": st.sampled_from(["C", '""']),
+    },
+)
+
+
+def element(keyword: str, value: Any) -> dict[str, Any]:
+    """An element of a data set, which is empty for an empty value."""
+    found = attribute(keyword)
+    return {found.tag: {"vr": found.vr, "Value": [value]} if value else {"vr": found.vr}}
+
+
+@given(st.lists(stored, min_size=1, max_size=4), st.permutations(range(4)), wanted)
 def test_candidate_misses_no_study(
-    transactions: list[tuple[str, str, str, bool]], order: list[int], wanted: tuple[str, str, str]
+    transactions: list[dict[str, Any]], order: list[int], wanted: dict[str, str]
 ) -> None:
     """A study that matches has a journal row that makes it a candidate, or matched as it was last indexed.
 
     Versions may become visible in another order than that of their names.
     """
     rows, pending, hints = [], [], []
-    for number, (patient, study_id, modality, indexed) in enumerate(transactions):
-        dataset = {
-            "00100020": {"vr": "LO", "Value": [patient]},
-            "00200010": {"vr": "SH", "Value": [study_id]},
-            "00080060": {"vr": "CS", "Value": [modality]},
-        }
+    for number, values in enumerate(transactions):
+        code = element("CodeValue", values["code"])
+        dataset = element("ProcedureCodeSequence", code if values["code"] else "")
+        for keyword in ("PatientID", "StudyID", "StudyDate", "StudyTime", "Modality"):
+            dataset |= element(keyword, values[keyword])
         row = Instance(
             "1", "1.1", f"1.1.{number}", f"{order[number]}-0000", "1.9", "1.2.840.10008.1.2.1", 1, "", "p",
             attributes.extract(dataset),
         )  # fmt: skip
         rows.append(row)
-        if not indexed:
+        if not values["indexed"]:
             pending.append(row)
             hints.append(attributes.hint(dataset))
-    question = asked(PatientID=wanted[0], StudyID=wanted[1], ModalitiesInStudy=wanted[2])
+    question = read(matching=EXTENDED, **wanted)
     settled = record.study_answer([row for row in rows if row not in pending])
 
     if query.matches(question, record.study_answer(rows)):

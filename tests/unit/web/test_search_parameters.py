@@ -8,10 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_core import attributes, record
+from dicom_core import attributes, query, record
 from dicom_core.attributes import TABLE
 from dicom_core.errors import BadRequest
-from dicom_core.query import AnyOf, FuzzyName, Range, SingleValue, UIDList, WildCard
+from dicom_core.query import (
+    AnyOf,
+    EmptyValue,
+    FuzzyName,
+    Match,
+    MultipleValues,
+    Range,
+    SequenceItem,
+    SingleValue,
+    UIDList,
+    WildCard,
+)
 from dicom_core.resources import Level, Resource
 from dicom_core.web import search_parameters
 from dicom_core.web.search_parameters import Parsed
@@ -134,9 +145,9 @@ def test_request_of_client(text: str, level: Level, resource: Resource | None, k
 
 def test_defaults() -> None:
     """Without parameters everything matches, a hundred at a time."""
-    query = parse("").query
+    asked = parse("").query
 
-    assert (query.limit, query.offset, query.matches, query.include, query.include_all) == (
+    assert (asked.limit, asked.offset, asked.matches, asked.include, asked.include_all) == (
         100,
         0,
         (),
@@ -148,9 +159,9 @@ def test_defaults() -> None:
 @pytest.mark.parametrize(("text", "limit", "offset"), [("limit=1", 1, 0), ("Limit=1000&OFFSET=7", 1000, 7)])
 def test_paging(text: str, limit: int, offset: int) -> None:
     """Limit and offset are read whatever the case of their names (PS3.18 8.3.4.4)."""
-    query = parse(text).query
+    asked = parse(text).query
 
-    assert (query.limit, query.offset) == (limit, offset)
+    assert (asked.limit, asked.offset) == (limit, offset)
 
 
 def test_limit_above_the_most() -> None:
@@ -185,6 +196,20 @@ def test_limit_above_the_most() -> None:
         ("PatientID=secret&PatientID=secret", "PatientID"),
         ("PatientID=secret&00100020=other", "PatientID"),
         ("PatientID=&PatientID=other", "PatientID"),
+        ("multiplevaluematching=yes", "multiplevaluematching"),
+        ("StudyDate=20260101-20260102&StudyTime=25-26", "StudyTime must be a time"),
+        ("StudyTime=10-12&StudyDate=20260102-20260101", "StudyDate must be a date"),
+        ("StudyDate=20260101-20260101&StudyTime=12-10", "StudyTime must be a range"),
+        ("StudyDate=20260101-&StudyTime=12-10", "StudyTime must be a time"),
+        ("StudyDate=-&StudyTime=-", "StudyDate must be a date"),
+        (
+            "ProcedureCodeSequence.CodeValue=A&00081032.00080100=B",
+            "ProcedureCodeSequence.CodeValue is given twice",
+        ),
+        (
+            "ReferencedStudySequence.ReferencedSOPInstanceUID=secret",
+            "ReferencedStudySequence.ReferencedSOPIns",
+        ),
     ],
 )
 def test_malformed_parameter(text: str, named: str) -> None:
@@ -221,6 +246,31 @@ def test_malformed_parameter(text: str, named: str) -> None:
             "ModalitiesInStudy=CT&ModalitiesInStudy=M*",
             {"ModalitiesInStudy": AnyOf((SingleValue("CS", "ct"), WildCard("CS", "m*")))},
         ),
+        ("PatientID=%22%22", {"PatientID": SingleValue("LO", '""')}),
+        ("PatientID=%22%22&emptyvaluematching=true", {"PatientID": EmptyValue("LO")}),
+        ("PatientID=&emptyvaluematching=true", {}),
+        ("OtherPatientIDs=A%5CB", {"OtherPatientIDs": SingleValue("LO", "a\\b")}),
+        (
+            "OtherPatientIDs=A%5CB&multiplevaluematching=true",
+            {"OtherPatientIDs": MultipleValues((SingleValue("LO", "a"), SingleValue("LO", "b")))},
+        ),
+        (
+            "ModalitiesInStudy=CT&ModalitiesInStudy=MR&multiplevaluematching=true",
+            {"ModalitiesInStudy": AnyOf((SingleValue("CS", "ct"), SingleValue("CS", "mr")))},
+        ),
+        (
+            "ModalitiesInStudy=CT%5CMR&multiplevaluematching=true",
+            {
+                "ModalitiesInStudy": MultipleValues(
+                    (AnyOf((SingleValue("CS", "ct"),)), AnyOf((SingleValue("CS", "mr"),)))
+                )
+            },
+        ),
+        ("PatientAge=*%5C&multiplevaluematching=true", {}),
+        (
+            "StudyTime=10-&StudyDate=20260101-",
+            {"StudyTime": Range("DT", "2026-01-01T10:00:00.000000"), "StudyDate": Range("DA", "20260101")},
+        ),
     ],
 )
 def test_match_parameter(text: str, expected: dict[str, object]) -> None:
@@ -228,6 +278,62 @@ def test_match_parameter(text: str, expected: dict[str, object]) -> None:
     parsed = parse(text)
 
     assert conditions(parsed) == expected
+    assert parsed.warnings == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ProcedureCodeSequence.CodeValue=C&ProcedureCodeSequence.CodingSchemeDesignator=S",
+        "00081032.00080100=C&00081032.00080102=S",
+        "00081032.CodeValue=C&ProcedureCodeSequence.00080102=S&ProcedureCodeSequence.CodeMeaning=",
+    ],
+)
+def test_path_into_a_sequence(text: str) -> None:
+    """Tags and keywords with dots between them are matched in one item of the sequence (PS3.18 8.3.4.1)."""
+    parsed = parse(text)
+
+    ((sequence, item),) = conditions(parsed).items()
+    assert sequence == "ProcedureCodeSequence"
+    assert isinstance(item, SequenceItem)
+    assert [(match.attribute.keyword, match.condition) for match in item.wanted] == [
+        ("CodeValue", SingleValue("SH", "c")),
+        ("CodingSchemeDesignator", SingleValue("SH", "s")),
+    ]
+    assert parsed.warnings == ()
+    assert "00081032" in query.returned(parsed.query)
+
+
+def test_path_through_sequences() -> None:
+    """A sequence in an item is matched like the item's other attributes."""
+    parsed = parse(
+        "RequestAttributesSequence.ScheduledProtocolCodeSequence.CodeValue=C", Level.SERIES, OF_STUDY
+    )
+
+    (outer,) = parsed.query.matches
+    assert isinstance(outer.condition, SequenceItem)
+    (inner,) = outer.condition.wanted
+    assert inner.attribute.keyword == "ScheduledProtocolCodeSequence"
+    assert isinstance(inner.condition, SequenceItem)
+    assert inner.condition.wanted == (Match(attributes.find("CodeValue"), SingleValue("SH", "c")),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PatientAge=",
+        "PatientAge=*",
+        "ProcedureCodeSequence=",
+        "ProcedureCodeSequence.CodeValue=",
+        "ProcedureCodeSequence.CodeValue=*",
+    ],
+)
+def test_universal_matching_returns_the_attribute(text: str) -> None:
+    """What is given without a value restricts nothing and is returned (PS3.4 C.2.2.2.3)."""
+    parsed = parse(text)
+
+    assert parsed.query.matches == ()
+    assert parsed.query.include == {attributes.find(text.split("=")[0].split(".")[0]).tag}
     assert parsed.warnings == ()
 
 
@@ -243,9 +349,10 @@ def test_study_in_path_and_as_parameter() -> None:
 def test_attribute_by_level(row: attributes.Attribute) -> None:
     """An attribute matches at its own level and below; above, it is ignored with a warning."""
     value = {"DA": "20260101", "TM": "10", "DT": "2026", "UI": "1.2"}.get(row.vr, "1")
+    name = f"{row.tag}.CodeValue" if row.vr == "SQ" else row.tag
 
     for level in Level:
-        parsed = parse(f"{row.tag}={value}", level)
+        parsed = parse(f"{name}={value}", level)
         assert (len(parsed.query.matches), len(parsed.warnings)) == ((1, 0) if row.level <= level else (0, 1))
 
 
@@ -259,12 +366,29 @@ def test_attribute_by_level(row: attributes.Attribute) -> None:
         ("Modality=CT", "Modality is no attribute by which studies can be searched; it is ignored"),
         (
             "00400275.00400009=1",
-            "00400275.00400009 is no parameter or attribute that is known; it is ignored",
+            "00400275.00400009 is no attribute by which studies can be searched; it is ignored",
         ),
+        (
+            "PatientID.CodeValue=1",
+            "PatientID.CodeValue is no parameter or attribute that is known; it is ignored",
+        ),
+        ("00081032.=1", "00081032. is no parameter or attribute that is known; it is ignored"),
+        ("00081032.X=1", "00081032.X is no parameter or attribute that is known; it is ignored"),
+        (
+            ".".join(["00081032"] * 5000) + "=1",
+            "a parameter is no parameter or attribute that is known; it is ignored",
+        ),
+        (
+            "ProcedureCodeSequence=1",
+            "ProcedureCodeSequence is a sequence, which is searched by its attributes; it is ignored",
+        ),
+        (
+            "OtherPatientIDsSequence.PatientID=1",
+            "OtherPatientIDsSequence.PatientID is no attribute that can be searched by; it is ignored",
+        ),
+        ("00081032.00091001=1", "00081032.00091001 is no attribute that can be searched by; it is ignored"),
         ("%22%0D%0AX=1", "a parameter is no parameter or attribute that is known; it is ignored"),
         ("includefield=Nothing", "includefield Nothing is no attribute that is known; it is ignored"),
-        ("multiplevaluematching=true", "multiplevaluematching is not supported"),
-        ("emptyvaluematching=true", "emptyvaluematching is not supported"),
     ],
 )
 def test_warning(text: str, warning: str) -> None:
@@ -295,6 +419,9 @@ def test_parameters_of_other_clauses(text: str) -> None:
         ("includefield=00080060", Level.STUDY, set()),
         ("includefield=00080060", Level.SERIES, {"00080060"}),
         ("includefield=%20PatientAge%20,", Level.STUDY, {"00101010"}),
+        ("includefield=ProcedureCodeSequence.CodeValue", Level.STUDY, {"00081032"}),
+        ("includefield=00400275.00400009,00321064.00080100", Level.SERIES, {"00400275", "00321064"}),
+        ("includefield=00400275.00400009", Level.STUDY, set()),
         ("includefield=", Level.STUDY, set()),
     ],
 )
@@ -309,10 +436,10 @@ def test_includefield(text: str, level: Level, expected: set[str]) -> None:
 @pytest.mark.parametrize("text", ["includefield=all", "includefield=ALL", "includefield=PatientAge,all"])
 def test_includefield_all(text: str) -> None:
     """All may be asked for, also beside others, and needs no header."""
-    query = parse(text).query
+    asked = parse(text).query
 
-    assert query.include_all
-    assert not record.needs_header(query)
+    assert asked.include_all
+    assert not record.needs_header(asked)
 
 
 def test_includefield_outside_of_the_table() -> None:
@@ -322,10 +449,11 @@ def test_includefield_outside_of_the_table() -> None:
 
 names = st.sampled_from(
     [row.keyword for row in TABLE]
-    + ["limit", "offset", "includefield", "fuzzymatching", "emptyvaluematching"]
+    + ["limit", "offset", "includefield", "fuzzymatching", "emptyvaluematching", "multiplevaluematching"]
+    + ["ProcedureCodeSequence.CodeValue", "00400275.00400008.00080102", "ReferencedStudySequence.00081155"]
 )
 pieces = st.sampled_from(
-    ["all", "20260101", "-", "1.2", ",", "\\", "*", "?", "=", "^", "true", "+0100", "10"]
+    ["all", "20260101", "-", "1.2", ",", "\\", "*", "?", "=", "^", "true", "+0100", "10", '""', "."]
 )
 
 
