@@ -65,7 +65,10 @@ class Responder:
         try:
             request = self._request(http)
             line.path = request.resource.path
-            response = await _begun(await transaction(request, await self._stores()))
+            response = await transaction(request, await self._stores())
+            if not isinstance(response.body, bytes) and await http.is_disconnected():
+                response = Response(499)  # no one reads it: what it would cost to encode is saved
+            response = await _begun(response)
         except TransactionError as error:
             response = Response(error.status, {**_TEXT, **error.headers}, str(error).encode())
         except Exception as error:
@@ -76,6 +79,10 @@ class Responder:
             line.end(response.status, len(response.body))
             return HttpResponse(response.body, response.status, headers)
         return StreamingResponse(line.through(response.status, response.body), response.status, headers)
+
+    async def unknown(self, http: HttpRequest) -> HttpResponse:
+        """Answer that there is no such resource; the host's own answer could not be read by a page."""
+        return HttpResponse(b"there is no such resource", 404, {**_COMMON, **self._cors(http), **_TEXT})
 
     async def preflight(self, http: HttpRequest) -> HttpResponse:
         """Answer the question of a browser whether a page of another origin may ask (fetch.spec.whatwg.org)."""

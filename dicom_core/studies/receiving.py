@@ -102,12 +102,12 @@ class Part:
         """Write blocks if more bytes are kept than may be."""
         if self._kept <= BLOCK + self._taken:
             return
+        if not self.version and self._kept > MAX_HEADER:
+            raise InvalidInstance(f"its UIDs do not come within the first {MAX_HEADER} bytes")
         if not self._staged and self._kept <= SINGLE_WRITE and allowance.take(BLOCK):
             self._taken += BLOCK
             return
         if not self.version:
-            if self._kept > MAX_HEADER:
-                raise InvalidInstance(f"its UIDs do not come within the first {MAX_HEADER} bytes")
             return
         while self._kept >= BLOCK:
             await self._stage(BLOCK)
@@ -126,6 +126,7 @@ class Part:
         """Let go of what is kept, written or not."""
         for task in self._staging:
             task.cancel()
+            task.add_done_callback(_forget)
         self._pieces.clear()
         allowance.give_back(self._taken)
         self._taken = 0
@@ -171,3 +172,9 @@ class Part:
             size -= len(piece)
             self._kept -= len(piece)
         return block
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    """Take note of how a task ended that no one waits for any more."""
+    if not task.cancelled():
+        task.exception()

@@ -5,6 +5,7 @@ Nothing is transcoded: what is given has the transfer syntax it was stored with.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
@@ -40,11 +41,12 @@ async def instances(request: Request, stores: Stores) -> Response:
     acceptable = media_types.negotiate(request, Category.INSTANCES, single=single)
     rows = await _records(request, stores, Columns.NONE)
     offers = [acceptable.select(row.transfer_syntax) for row in rows]
-    etag = headers.etag(_version(request, rows))
+    version = _version(request, rows)
+    etag = _etag(version, offers)
     if _is_known(request, etag):
         return Response(304, {"ETag": etag})
     if offers[0].multipart:
-        return _multipart(offers, etag, _instances(stores.instances, rows))
+        return _multipart(offers, version, _instances(stores.instances, rows))
     read = partial(stores.instances.get, rows[0].partition, rows[0].version)
     return await _single(request, offers[0], etag, read, (0, rows[0].length))
 
@@ -71,7 +73,8 @@ async def frames(request: Request, stores: Stores) -> Response:
         raise ResourceNotFound(
             f"there is no frame {beyond}; of the instance's frames {table.count} can be had"
         )
-    offer, etag = acceptable.select(_pixel_syntax(row)), headers.etag(row.version)
+    offer = acceptable.select(_pixel_syntax(row))
+    etag = _etag(row.version, [offer])
     if _is_known(request, etag):
         return Response(304, {"ETag": etag})
     return await _frames(request, stores.instances, row, offer, table, numbers)
@@ -81,13 +84,13 @@ async def bulkdata(request: Request, stores: Stores) -> Response:
     """The value that a BulkDataURI of the metadata stands for (PS3.18 10.4.1.1.5)."""
     acceptable = media_types.negotiate(request, Category.BULKDATA, single=True)
     (row,) = await _records(request, stores, Columns.PIXELS)
-    path = request.variables["bulkdata"]
+    path = request.variables.get("bulkdata", "")
     location = row.bulkdata.get(path)
     if location is None:
         raise ResourceNotFound("there is no such bulk data in the instance")
     syntax = _pixel_syntax(row) if path in pixels.ELEMENTS else EXPLICIT_VR_LITTLE_ENDIAN
     offer, table = acceptable.select(syntax), FrameTable.from_bytes(row.frames)
-    etag = headers.etag(row.version)
+    etag = _etag(row.version, [offer])
     if _is_known(request, etag):
         return Response(304, {"ETag": etag})
     if path in pixels.ELEMENTS and table.encapsulated and table.count:
@@ -95,7 +98,7 @@ async def bulkdata(request: Request, stores: Stores) -> Response:
         return await _frames(request, stores.instances, row, offer, table, numbers)
     read = _reader(stores.instances, row)
     if offer.multipart:
-        return _multipart([offer], etag, _numbered(await read(*location)))
+        return _multipart([offer], row.version, _numbered(await read(*location)))
     return await _single(request, offer, etag, read, location)
 
 
@@ -110,7 +113,7 @@ def _version(request: Request, rows: Sequence[Instance]) -> str:
     """What changes whenever an instance is added, replaced or removed."""
     if request.resource.level is Level.INSTANCE:
         return rows[0].version
-    return f"{max(row.version for row in rows)}-{len(rows)}"
+    return hashlib.blake2b("|".join(sorted(row.version for row in rows)).encode(), digest_size=16).hexdigest()
 
 
 def _is_known(request: Request, etag: str) -> bool:
@@ -133,14 +136,15 @@ async def _frames(
     table: FrameTable,
     numbers: Sequence[int],
 ) -> Response:
-    read, etag = _reader(store, row), headers.etag(row.version)
+    read = _reader(store, row)
     pieces = _cut(read, table, numbers) if table.aligned else _shifted(read, table, numbers)
     if offer.multipart:
-        return _multipart([offer] * len(numbers), etag, pieces)
+        return _multipart([offer] * len(numbers), row.version, pieces)
     ranges = table.locate(numbers[0])
     if len(ranges) == 1 and table.aligned:
-        return await _single(request, offer, etag, read, ranges[0])
-    return Response(200, {"Content-Type": offer.content_type, "ETag": etag}, _unnumbered(pieces))
+        return await _single(request, offer, _etag(row.version, [offer]), read, ranges[0])
+    fields = {"Content-Type": offer.content_type, "ETag": _etag(row.version, [offer])}
+    return Response(200, fields, _unnumbered(pieces))
 
 
 async def _single(
@@ -159,11 +163,25 @@ async def _single(
     return Response(status, fields, await read(start, length))
 
 
-def _multipart(offers: Sequence[Offer], etag: str, pieces: Pieces) -> Response:
+def _multipart(offers: Sequence[Offer], version: str, pieces: Pieces) -> Response:
     """The parts as one multipart payload; what is offered of each may differ in its transfer syntax."""
-    boundary = multipart.boundary()
-    content_type = media_types.related(offers[0].media_type, boundary)
-    return Response(200, {"Content-Type": content_type, "ETag": etag}, _encoded(boundary, offers, pieces))
+    boundary = _boundary(version, offers)
+    fields = {
+        "Content-Type": media_types.related(offers[0].media_type, boundary),
+        "ETag": _etag(version, offers),
+    }
+    return Response(200, fields, _encoded(boundary, offers, pieces))
+
+
+def _etag(version: str, offers: Sequence[Offer]) -> str:
+    """The validator of a version as it is offered: a multipart payload has other bytes than a single part."""
+    return headers.etag(f"{version}.{_boundary(version, offers)[:8]}" if offers[0].multipart else version)
+
+
+def _boundary(version: str, offers: Sequence[Offer]) -> str:
+    """The boundary of a payload: the same each time, and known to no one before the version was stored."""
+    types = "|".join(dict.fromkeys(offer.content_type for offer in offers))
+    return hashlib.blake2b(f"{version}|{types}".encode(), digest_size=16).hexdigest()
 
 
 async def _encoded(boundary: str, offers: Sequence[Offer], pieces: Pieces) -> AsyncIterator[bytes]:

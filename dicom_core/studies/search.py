@@ -6,6 +6,7 @@ import orjson
 
 from dicom_core.ports import Stores
 from dicom_core.record import Dataset
+from dicom_core.representations import metadata as json
 from dicom_core.resources import Level, Resource
 from dicom_core.web import media_types, search_parameters
 from dicom_core.web.media_types import Category
@@ -37,15 +38,26 @@ async def _search(request: Request, stores: Stores, level: Level) -> Response:
     headers = {"Warning": ", ".join(f'299 dicom-functions "{text}"' for text in warnings)} if warnings else {}
     if not page.datasets:
         return Response(204, headers)
-    datasets = [_with_url(request, dataset) for dataset in page.datasets]
-    return Response(200, {"Content-Type": offer.content_type, **headers}, orjson.dumps(datasets))
+    body = b"[" + b",".join(_encoded(request, level, dataset) for dataset in page.datasets) + b"]"
+    return Response(200, {"Content-Type": offer.content_type, **headers}, body)
 
 
-def _with_url(request: Request, dataset: Dataset) -> Dataset:
-    """Add RetrieveURL (0008,1190), in its place by tag."""
+def _encoded(request: Request, level: Level, dataset: Dataset) -> bytes:
+    """A result as JSON, with RetrieveURL (0008,1190) in its place by tag.
+
+    Bulk data is told where it lies by an instance's result only: a study or a series has none of its own.
+    """
     study, series, instance = (_uid(dataset, tag) for tag in ("0020000D", "0020000E", "00080018"))
     url = request.url(Resource(study, series, instance))
-    return dict(sorted((dataset | {"00081190": {"vr": "UR", "Value": [url]}}).items()))
+    ordered = dict(sorted((dataset | {"00081190": {"vr": "UR", "Value": [url]}}).items()))
+    text = orjson.dumps(ordered)
+    if json.BULK not in text:
+        return text
+    if level is Level.INSTANCE:
+        return json.absolute(text, url)
+    return orjson.dumps(
+        {tag: element for tag, element in ordered.items() if json.BULK not in orjson.dumps(element)}
+    )
 
 
 def _uid(dataset: Dataset, tag: str) -> str | None:

@@ -61,7 +61,7 @@ async def _store(request: Request, stores: Stores, *, upsert: bool) -> Response:
     commits = [_commit(stores, transaction, instances, upsert) for transaction, instances in studies]
     for outcomes in await asyncio.gather(*commits):
         committed |= outcomes
-    results = [_result(request, arrival, committed) for arrival in arrivals.all]
+    results = [_result(arrival, committed) for arrival in arrivals.all]
     return store_response.respond(request, results, _content_type(request))
 
 
@@ -75,6 +75,11 @@ def _content_type(request: Request) -> str:
 
 async def _events(request: Request) -> AsyncIterator[multipart.Event]:
     """Decode the body; a single part is as a multipart of one."""
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise UnsupportedMediaType(
+            "Content-Encoding: the payload of a Store is taken as it is, not compressed"
+        )
     content = media_types.store_content(request.headers.get("content-type"))
     if content.boundary is None:
         number = 0
@@ -98,12 +103,14 @@ async def _events(request: Request) -> AsyncIterator[multipart.Event]:
 
 @dataclass(slots=True)
 class _Arrival:
-    """What is known of one part after it has been received."""
+    """What is kept of one part until the request is answered: little, since there may be thousands."""
 
-    header: Header | None = None
+    sop_class: str = ""
+    instance: str = ""
     failure: FailureReason | None = None
     comments: tuple[str, ...] = ()
-    instance: Instance | None = None
+    is_implicit: bool = False
+    row: Instance | None = None
 
 
 @dataclass(slots=True)
@@ -126,6 +133,7 @@ class _Arrivals:
         self._studies: dict[str, _Journalled] = {}
         self._parts: set[Part] = set()
         self._part: Part | None = None
+        self._identified: Header | None = None
         self._room = asyncio.Semaphore(PARTS_AT_ONCE)
 
     async def take(self, event: multipart.Event, tasks: asyncio.TaskGroup) -> None:
@@ -147,8 +155,8 @@ class _Arrivals:
         """What was written, by transaction."""
         written: dict[str, list[Instance]] = {}
         for arrival in self.all:
-            if arrival.instance is not None:
-                written.setdefault(arrival.instance.study, []).append(arrival.instance)
+            if arrival.row is not None:
+                written.setdefault(arrival.row.study, []).append(arrival.row)
         return [(self._studies[study].transaction, instances) for study, instances in written.items()]
 
     def _begin(self, number: int, headers: Mapping[str, str]) -> None:
@@ -160,6 +168,7 @@ class _Arrivals:
             )
         self.all.append(_Arrival())
         self._part = Part(number - 1, self._stores.instances)
+        self._identified = None
         self._parts.add(self._part)
 
     async def _data(self, content: bytes, tasks: asyncio.TaskGroup) -> None:
@@ -180,10 +189,8 @@ class _Arrivals:
             return
         try:
             layout = part.finish()
-            if not part.version:
+            if self._identified is not layout.header:
                 self._identify(part, layout.header, tasks)
-            elif self.all[part.number].header is not layout.header:
-                self._complete(part, layout.header, tasks)
         except InvalidInstance as error:
             self._fail(FailureReason.PROCESSING_FAILURE, str(error))
         if self._part is not None:
@@ -192,20 +199,23 @@ class _Arrivals:
             tasks.create_task(self._write(part, layout, self.all[part.number]))
 
     def _identify(self, part: Part, header: Header, tasks: asyncio.TaskGroup) -> None:
-        """Check a header as soon as it is known, name the version, and journal the transaction of its study."""
-        self.all[part.number].header = header
-        problem = _refusal(self._request, header)
-        if problem is not None:
-            self._fail(*problem)
+        """Check a header as soon as it is known, name the version, and journal the transaction of its study.
+
+        A part that is too large to be kept is named by the beginning of its header, and looked at again at its end.
+        """
+        self._identified = header
+        arrival = self.all[part.number]
+        arrival.sop_class, arrival.instance = header.sop_class, header.instance
+        resource = Resource(header.study, header.series, header.instance, self._request.resource.partition)
+        refusal = _refusal(self._request, header)
+        if refusal is None and part.version and part.resource != resource:
+            refusal = FailureReason.INVALID_ATTRIBUTES, "its UIDs come twice, and differ"
+        if refusal is not None:
+            self._fail(*refusal)
             return
         transaction = self._journal(header, tasks)
-        resource = Resource(header.study, header.series, header.instance, transaction.partition)
-        part.store_as(resource, versions.version_of(transaction.name, part.number))
-
-    def _complete(self, part: Part, header: Header, tasks: asyncio.TaskGroup) -> None:
-        """Look again at the header of a part that was named by its beginning."""
-        self._journal(header, tasks)
-        self.all[part.number].header = header
+        if not part.version:
+            part.store_as(resource, versions.version_of(transaction.name, part.number))
 
     def _journal(self, header: Header, tasks: asyncio.TaskGroup) -> Transaction:
         """The transaction of a study; its journal row must cover what each part may make the study match."""
@@ -232,7 +242,9 @@ class _Arrivals:
         try:
             await self._studies[layout.header.study].begun
             await part.write()
-            arrival.instance = part.instance(layout)
+            arrival.row = part.instance(layout)
+            arrival.comments = _comments(self._request, layout.header)
+            arrival.is_implicit = layout.header.transfer_syntax == _IMPLICIT_VR
         finally:
             self._parts.discard(part)
             part.release()
@@ -261,6 +273,8 @@ def _refusal(request: Request, header: Header) -> tuple[FailureReason, str] | No
             return FailureReason.INVALID_ATTRIBUTES, f"{name} is missing or empty"
         if not is_uid(value):
             return FailureReason.INVALID_ATTRIBUTES, f"{name} is not a UID"
+    if header.transfer_syntax and not is_uid(header.transfer_syntax):
+        return FailureReason.INVALID_ATTRIBUTES, "(0002,0010) TransferSyntaxUID is not a UID"
     if request.resource.study not in (None, header.study):
         return FailureReason.STUDY_MISMATCH, "(0020,000D) StudyInstanceUID differs from the study in the path"
     if request.version == 1:
@@ -288,7 +302,13 @@ async def _commit(
     if again:
         standing = max(outcomes[instance.version].standing or "" for instance in again)
         outcomes |= await _overtake(stores, transaction, again, versions.transaction_of(standing))
-    return outcomes | repeated
+    return outcomes | {version: _as_the_first(outcomes, of) for version, of in repeated.items()}
+
+
+def _as_the_first(outcomes: Mapping[str, Committed], repeated: Committed) -> Committed:
+    """A repeated instance whose bytes are those of a refused one is not stored either."""
+    first = outcomes[repeated.standing or ""]
+    return first if (repeated.outcome, first.outcome) == (Outcome.IDENTICAL, Outcome.DIFFERENT) else repeated
 
 
 def _unrepeated(instances: Iterable[Instance], upsert: bool) -> tuple[list[Instance], dict[str, Committed]]:
@@ -329,24 +349,22 @@ async def _copy(store: InstanceStore, instance: Instance, version: str) -> None:
     await store.copy(instance.resource, instance.version, version)
 
 
-def _result(request: Request, arrival: _Arrival, committed: Mapping[str, Committed]) -> Result:
+def _result(arrival: _Arrival, committed: Mapping[str, Committed]) -> Result:
     """The answer for one part."""
-    header = arrival.header
-    sop_class, instance = ("", "") if header is None else (header.sop_class, header.instance)
-    if arrival.instance is None or header is None:
-        return Result(sop_class, instance, failure=arrival.failure, comments=arrival.comments)
-    outcome = committed[arrival.instance.version].outcome
+    uids = arrival.sop_class, arrival.instance
+    if arrival.row is None:
+        return Result(*uids, failure=arrival.failure, comments=arrival.comments)
+    outcome = committed[arrival.row.version].outcome
     if outcome is Outcome.DIFFERENT:
         comment = "other bytes are stored under the same UIDs"
-        return Result(sop_class, instance, failure=FailureReason.ALREADY_STORED, comments=(comment,))
-    comments = _comments(request, header)
+        return Result(*uids, failure=FailureReason.ALREADY_STORED, comments=(comment,))
     if outcome is Outcome.IDENTICAL:
         warning: WarningReason | None = WarningReason.ALREADY_STORED
-    elif comments:
+    elif arrival.comments:
         warning = WarningReason.INVALID_ATTRIBUTES
     else:
-        warning = WarningReason.IMPLICIT_VR if header.transfer_syntax == _IMPLICIT_VR else None
-    return Result(sop_class, instance, arrival.instance.resource, None, warning, comments)
+        warning = WarningReason.IMPLICIT_VR if arrival.is_implicit else None
+    return Result(*uids, arrival.row.resource, None, warning, arrival.comments)
 
 
 def _comments(request: Request, header: Header) -> tuple[str, ...]:

@@ -70,6 +70,9 @@ DOCUMENTS = ("application/pdf", "text/xml", "model/stl", "model/obj", "model/mtl
 MAX_MEMBERS = 64
 """The members of an Accept list that are looked at; no client sends more than a dozen."""
 
+MAX_ACCEPT = 4096
+"""The characters of it that are looked at."""
+
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+*-]+/[\w!#$&^.+*-]+", re.ASCII)
 _QUALITY = re.compile(r"0(\.[0-9]{0,9})?|1(\.0{0,9})?|\.[0-9]{1,9}")
 
@@ -241,7 +244,7 @@ def part_is_dicom(fields: Mapping[str, str]) -> bool:
 
 def _accept(request: Request) -> str:
     parameter = ",".join(value for name, value in request.parameters if name == "accept")
-    return parameter or request.headers.get("accept", "")
+    return (parameter or request.headers.get("accept", ""))[:MAX_ACCEPT]
 
 
 @lru_cache(maxsize=256)

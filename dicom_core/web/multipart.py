@@ -7,7 +7,6 @@ what may turn out to be the beginning of a delimiter: a chunk inside of a part i
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -168,11 +167,6 @@ class Decoder:
             value = value.strip()
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         return headers
-
-
-def boundary() -> str:
-    """A new boundary: 32 hexadecimal digits that no content holds by chance."""
-    return secrets.token_hex(16)
 
 
 class Encoder:

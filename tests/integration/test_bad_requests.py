@@ -185,10 +185,11 @@ def test_version(service: str, version: str) -> None:
     ],
 )
 def test_no_route(service: str, method: str, path: str) -> None:
-    """Another verb or path is no resource: the host's own answer, which has no text."""
+    """Another verb or path is no resource; the host's own answer, to what is not below a version, has no text."""
     answer = ask(service, path, "Content-Length: 0", method=method)
 
-    assert (answer.status, answer.text) == (404, "")
+    text = "there is no such resource" if path.startswith("/v2/") and method != "PATCH" else ""
+    assert (answer.status, answer.text) == (404, text)
 
 
 OCTETS = 'multipart/related; type="application/octet-stream", or application/octet-stream alone'

@@ -538,3 +538,18 @@ def test_monai_metadata(service: str) -> None:
     (metadata,) = get(f"{service}/{one.path}/metadata", f"{DICOM_JSON}, application/json").json()
 
     assert value(value(metadata, "00081115"), "0020000E") == "1.2.3"
+
+
+def test_etag_of_single_part_and_multipart_differ(service: str, kept: Kept) -> None:
+    """A strong validator names one sequence of bytes (RFC 9110 8.8.1): the same again each time."""
+    url = f"{service}/{kept.frames.path}"
+    single, several = get(url, "application/dicom"), get(url, None)
+
+    assert single.headers["ETag"] != several.headers["ETag"]
+    assert get(url, None).content == several.content
+
+
+@pytest.mark.parametrize("path", ["/bulkdata", "/bulkdata/", "/bulkdata/zz"])
+def test_bulkdata_that_is_not_there(service: str, kept: Kept, path: str) -> None:
+    """Bulk data is what a BulkDataURI of the metadata names."""
+    assert get(f"{service}/{kept.frames.path}{path}", None).status_code == 404

@@ -558,3 +558,48 @@ def test_study_of_many_patients(service: str) -> None:
 
     assert (value(found, "00100020"), value(found, "00201208")) == ("B", 3)
     assert given_back(service, second) == second.content
+
+
+def test_repeated_bytes_of_a_refused_instance_are_refused(service: str) -> None:
+    """What is acknowledged is stored: the second of two equal parts is no better than the first."""
+    stored = made()
+    dicomweb.keep(service, stored)
+    other = made(stored.study, stored.series, stored.instance, PatientName="Other^Bytes")
+
+    answer = dicomweb.post(f"{service}/studies", other.content, other.content)
+
+    assert answer.status_code == 409
+    assert len(items(answer, FAILED)) == 2
+
+
+def test_large_part_is_checked_to_its_end(service: str) -> None:
+    """A part named by the beginning of its header is refused if its UIDs turn out to be others."""
+    one = made()
+    element = b"\x21\x00\x01\x10OB\x00\x00" + (5 << 20).to_bytes(4, "little") + bytes(5 << 20)
+    again = b"\x20\x00\x0e\x00UI\x04\x001|2 "
+    content = one.content.replace(b"\x28\x00\x02\x00US", element + again + b"\x28\x00\x02\x00US", 1)
+    assert len(content) > 5 << 20
+
+    answer = dicomweb.post(f"{service}/studies", content)
+
+    assert answer.status_code == 409
+    assert dicomweb.search(service, f"studies?StudyInstanceUID={one.study}") == []
+
+
+def test_transfer_syntax_that_is_no_uid(service: str) -> None:
+    """It would stand in header fields of answers: no line end may come by it."""
+    content = made().content
+    end = content.index(b"1.2.840.10008.1.2.1\0")
+    broken = content[:end] + b"1.2.840\r\nSet-Cook: a" + content[end + 20 :]
+
+    answer = dicomweb.post(f"{service}/studies", broken)
+
+    assert answer.status_code == 409
+    assert "TransferSyntaxUID" in answer.text
+
+
+def test_compressed_payload(service: str) -> None:
+    """A payload in a content coding is refused by its name (RFC 9110 15.5.16)."""
+    answer = dicomweb.post(f"{service}/studies", made().content, **{"Content-Encoding": "gzip"})
+
+    assert (answer.status_code, "Content-Encoding" in answer.text) == (415, True)
