@@ -12,7 +12,8 @@ from dicom_core.studies import delete, retrieve, search, store
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 settings = Settings.from_environment(os.environ)
-respond = Responder(settings, bootstrap.stores(settings))
+stores = bootstrap.stores(settings)
+respond = Responder(settings, stores)
 
 BASE = "v{version:int}"
 STUDIES = f"{BASE}/studies"
@@ -164,7 +165,22 @@ async def check_health(req: Request) -> Response:
     return await respond(req, health.check)
 
 
+@app.route(route=f"{BASE}/{{*path}}", methods=["GET", "POST", "PUT", "DELETE"])
+async def answer_unknown(req: Request) -> Response:
+    """What is asked of any other path, or by another method."""
+    return await respond.unknown(req)
+
+
 @app.route(route=f"{BASE}/{{*path}}", methods=["OPTIONS"])
 async def answer_preflight(req: Request) -> Response:
     """What a browser asks before it lets a page of another origin ask."""
     return await respond.preflight(req)
+
+
+# What finishes the transactions: it indexes what was stored, and decides what was broken off
+
+
+@app.timer_trigger(schedule="0 * * * * *", arg_name="timer")
+async def sweep(timer: func.TimerRequest) -> None:
+    """Every minute."""
+    await (await stores()).index.sweep()

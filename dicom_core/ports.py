@@ -103,6 +103,9 @@ class StudyIndex(Protocol):
     async def search(self, query: Query) -> Page:
         """Find what matches; exact at the moment of the call, counts included."""
 
+    async def sweep(self) -> None:
+        """Finish what others left: index what was stored, decide what was broken off; run by a timer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stores:

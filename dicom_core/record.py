@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from dicom_core import attributes, query
+from dicom_core.access_paths import Path
 from dicom_core.query import Page, Query
 from dicom_core.resources import Level, Resource
 
@@ -92,16 +93,21 @@ def matching(rows: Iterable[Instance], asked: Query) -> list[Dataset]:
     return [restrict(answer.dataset | _from_headers(answer.rows, beyond), tags) for answer in found]
 
 
-def page(datasets: Iterable[Dataset], asked: Query) -> Page:
-    """Cut the page that is asked for out of the results of all studies.
+def found(rows: Sequence[Instance], asked: Query, path: Path) -> list[tuple[str, list[Dataset]]]:
+    """Where a study is met on the path of a query, and its results there; nothing if it has none."""
+    datasets = matching(rows, asked)
+    return [(path.position(study_answer(rows)) or path.last, datasets)] if datasets else []
 
-    Studies by StudyDate, the newest first and those without one last, then by UID; the results of one study
-    keep their order.
-    """
-    ordered = sorted(datasets, key=_study_uid)
-    ordered.sort(key=_study_date, reverse=True)
+
+def cut(datasets: Sequence[Dataset], asked: Query) -> Page:
+    """Cut the page that is asked for out of the results, which may end behind it."""
     end = asked.offset + asked.limit
-    return Page(ordered[asked.offset : end], len(ordered) > end)
+    return Page(list(datasets[asked.offset : end]), len(datasets) > end)
+
+
+def is_in_study_answer(asked: Query) -> bool:
+    """Say if the answers of studies are all that a query returns."""
+    return asked.level is Level.STUDY and not needs_header(asked)
 
 
 def scope(asked: Query, study: str) -> Resource:
@@ -239,12 +245,3 @@ def _is_within(resource: Resource, within: Resource) -> bool:
         and within.series in (None, resource.series)
         and within.instance in (None, resource.instance)
     )
-
-
-def _study_uid(dataset: Dataset) -> str:
-    return str(dataset["0020000D"]["Value"][0])
-
-
-def _study_date(dataset: Dataset) -> str:
-    dates = attributes.values_of(dataset, "00080020")
-    return str(dates[0]) if dates else ""

@@ -29,10 +29,12 @@ def new_transaction() -> str:
 
 def transaction_after(transaction: str) -> str:
     """Name a transaction that sorts after the given one, and is of now if that is later."""
-    value = 0
-    for character in transaction:
-        value = value << 5 | _VALUES[character]
-    return max(new_transaction(), _encode(value + (1 << 40)))
+    return max(new_transaction(), _encode(_value(transaction) + (1 << 40)))
+
+
+def age_of(transaction: str) -> float:
+    """Seconds since a transaction started, by the clock of the host that named it and of this one."""
+    return time.time() - (_value(transaction) >> 80) / 1000
 
 
 def version_of(transaction: str, part: int) -> str:
@@ -48,6 +50,13 @@ def transaction_of(version: str) -> str:
 def spread(transaction: str) -> str:
     """Two hex digits that spread the blobs of transactions over storage partitions."""
     return hashlib.blake2b(transaction.encode(), digest_size=1).hexdigest()
+
+
+def _value(transaction: str) -> int:
+    value = 0
+    for character in transaction:
+        value = value << 5 | _VALUES[character]
+    return value
 
 
 def _encode(value: int) -> str:

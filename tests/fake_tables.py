@@ -69,6 +69,7 @@ class Service:
         """The adapter under test, over this service."""
         index = TableIndex(cast(Client, None), FakeContainer())
         index._studies, index._pending = self.table("studies"), self.table("pending")
+        index._search = self.table("search")
         return index
 
     def rows(self, name: str, partition: str) -> Partition:
@@ -97,10 +98,11 @@ class FakeTable(Table):
         return None if found is None else self._selected(partition, row, found, select, etag)
 
     async def query(
-        self, condition: str, select: Sequence[str], *, etag: bool = False
+        self, condition: str, select: Sequence[str], *, etag: bool = False, most: int | None = None
     ) -> AsyncGenerator[list[Entity], None]:
         """Read what meets a condition; each page is of the moment it is read."""
         meets = _compiled(condition)
+        size = min(self._service.page, most or self._service.page)
         last = ("", "")
         while True:
             await self._turn()
@@ -112,8 +114,8 @@ class FakeTable(Table):
                 for row in sorted(partitions[partition])
                 if (partition, row) > last and meets(partition, row)
             )
-            keys = list(islice(following, self._service.page + 1))
-            more, keys = len(keys) > self._service.page, keys[: self._service.page]
+            keys = list(islice(following, size + 1))
+            more, keys = len(keys) > size, keys[:size]
             yield [
                 self._selected(partition, row, partitions[partition][row], select, etag)
                 for partition, row in keys
@@ -151,6 +153,10 @@ class FakeTable(Table):
             if operation.action is Action.DELETE:
                 del rows[operation.row]
                 etags.append("")
+            elif operation.action is Action.MERGE:
+                merged = rows[operation.row][0] | dict(operation.properties)
+                rows[operation.row] = (merged, self._service.clock)
+                etags.append(_etag(self._service.clock))
             else:
                 rows[operation.row] = (dict(operation.properties), self._service.clock)
                 etags.append(_etag(self._service.clock))
@@ -204,7 +210,7 @@ def _refused(row: tuple[dict[str, Any], int] | None, operation: Operation) -> in
         return 0
     if row is None:
         return 404
-    return 412 if _etag(row[1]) != operation.etag else 0
+    return 412 if operation.etag not in ("*", _etag(row[1])) else 0
 
 
 @lru_cache(1000)

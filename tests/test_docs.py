@@ -43,7 +43,7 @@ def functions() -> list[tuple[str, str, str]]:
     return [
         (str(getattr(method, "value", method)), trigger["route"], name)
         for name, trigger in triggers
-        for method in trigger["methods"]
+        for method in trigger.get("methods", ())
     ]
 
 

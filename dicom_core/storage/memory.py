@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from dicom_core import record
+from dicom_core import access_paths, record
 from dicom_core.errors import StorageUnavailable
 from dicom_core.ports import Committed, Outcome, Transaction
 from dicom_core.query import Page, Query
@@ -93,17 +93,16 @@ class MemoryIndex:
 
     async def search(self, query: Query) -> Page:
         """Evaluate every study."""
-        named = query.studies
-        studies = [
-            study
-            for partition, study in self.rows
-            if partition == query.resource.partition and (named is None or study in named)
-        ]
-        found: list[Dataset] = []
-        for study in studies:
-            rows = await self.records(record.scope(query, study), Columns.ATTRIBUTES | Columns.HEADER)
-            found += record.matching(rows, query)
-        return record.page(found, query)
+        path = access_paths.choose(query)
+        found: list[tuple[str, list[Dataset]]] = []
+        for partition, study in self.rows:
+            if partition == query.resource.partition and (query.studies is None or study in query.studies):
+                rows = await self.records(record.scope(query, study), record.columns(query))
+                found += record.found(rows, query, path)
+        return record.cut([dataset for _, datasets in sorted(found) for dataset in datasets], query)
+
+    async def sweep(self) -> None:
+        """Nothing is left to finish."""
 
 
 def _outcome(instance: Instance, standing: Instance | None, upsert: bool) -> Outcome:

@@ -12,6 +12,9 @@ from dicom_core.storage.commit import RACES
 from dicom_core.storage.scan import Scan, read, scan
 from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table
 
+MOST_NAMED = 20_000
+"""Instances whose UIDs the decision of a deletion names: 1 MiB, which an entity takes, holds about 35,000."""
+
 _VERSION = ("RowKey", "version")
 
 
@@ -22,6 +25,7 @@ class Removal:
         self._studies = studies
         self._transaction = transaction
         self._partition = rows.partition_key(transaction.partition, transaction.study)
+        self._change = rows.change_key(transaction.name)
 
     async def carry_out(self, resource: Resource) -> int:
         """Remove what is in scope; how many instances that were."""
@@ -36,6 +40,22 @@ class Removal:
             return len(live)
         raise StorageUnavailable("the resource is being changed by too many others")
 
+    async def complete(self, versions: set[str], etag: str | None) -> None:
+        """Carry out what is left of a deletion whose marker hides these versions: it was broken off.
+
+        Parameters
+        ----------
+        etag
+            That of its decision, which is open; None if there is none.
+        """
+        seen = await read(self._studies, self._partition, rows.EVERY_INSTANCE, _VERSION)
+        left = [row for row in seen.rows if row["version"] in versions]
+        for batch in rows.cut(left, lambda row: rows.named(row)[0]):
+            await self._until_gone(batch, versions)
+        await self._until_gone(
+            [], versions, self._done([("", "", version) for version in sorted(versions)], etag)
+        )
+
     async def _remove(self, live: Sequence[Entity]) -> None:
         """Delete rows and insert the decision; more than one batch hides behind a marker that the first inserts.
 
@@ -45,40 +65,49 @@ class Removal:
             A row has changed since it was read, and nothing was done.
         """
         gone = [rows.named(row) for row in live]
-        change = rows.change_key(self._transaction.name)
-        decision = Operation(Action.INSERT, change, rows.Decision(gone=gone).to_entity("done"))
-        batches = list(rows.cut(live, lambda row: rows.named(row)[0])) or [[]]
+        batches = list(rows.cut(live, lambda row: rows.named(row)[0], leading=2)) or [[]]
         if len(batches) == 1:
-            await self._once(decision, batches[0])
+            await self._begin([self._done(gone, None)], batches[0])
             return
-        versions = {version for _, _, version in gone}
+        versions = {row["version"] for row in live}
         marker = Operation(Action.INSERT, rows.deleting_key(self._transaction.name), rows.deleting(versions))
-        await self._once(marker, batches[0])
+        opened = Operation(Action.INSERT, self._change, rows.Decision().to_entity("open"))
+        etag = await self._begin([opened, marker], batches[0])
         for batch in batches[1:-1]:
-            await self._until_gone([], batch, versions)
-        await self._until_gone([decision], batches[-1], versions)
+            await self._until_gone(batch, versions)
+        await self._until_gone(batches[-1], versions, self._done(gone, etag))
+
+    def _done(self, gone: Sequence[tuple[str, str, str]], etag: str | None) -> Operation:
+        """Say in the decision that the deletion is complete, and of what; the UIDs of very many do not fit."""
+        if len(gone) > MOST_NAMED:
+            gone = [("", "", version) for _, _, version in gone]
+        properties = rows.Decision(gone=list(gone)).to_entity("done")
+        return Operation(Action.INSERT if etag is None else Action.UPSERT, self._change, properties, etag)
 
     async def _roll_forward(self, seen: Scan) -> None:
         """Delete rows that another deletion hides and has not come to, or never will: reads of one row see them."""
         left = [row for row in seen.rows if row["version"] in seen.dead]
         for batch in rows.cut(left, lambda row: rows.named(row)[0]):
-            await self._until_gone([], batch, seen.dead)
+            await self._until_gone(batch, seen.dead)
 
-    async def _once(self, leading: Operation, batch: Sequence[Entity]) -> None:
+    async def _begin(self, leading: Sequence[Operation], batch: Sequence[Entity]) -> str:
+        """Insert the decision, first of all, and delete rows; the decision's ETag."""
         try:
-            await self._studies.transact(self._partition, [leading, *_deletions(batch)])
+            return (await self._studies.transact(self._partition, [*leading, *_deletions(batch)]))[0]
         except Conflict as conflict:
             if conflict.index != 0:
                 raise
-            # The leading row bears this transaction's own name: the batch was carried out and its reply was lost, or
-            # the sweep has decided that the transaction is none.
-            row = await self._studies.get(self._partition, leading.row, ["state"])
-            if row is not None and row.get("state") == "aborted":
-                raise StorageUnavailable("the deletion took too long and was given up") from None
+            return await self._own(str(leading[0].properties["state"]))
 
-    async def _until_gone(
-        self, leading: Sequence[Operation], batch: Sequence[Entity], versions: set[str]
-    ) -> None:
+    async def _own(self, state: str) -> str:
+        """ETag of the decision, which bears this transaction's own name: its reply was lost, or it was aborted."""
+        row = await self._studies.get(self._partition, self._change, ["state"], etag=True)
+        if row is None or row["state"] != state:
+            raise StorageUnavailable("the deletion took too long and was given up")
+        etag: str = row["odata.etag"]
+        return etag
+
+    async def _until_gone(self, batch: Sequence[Entity], versions: set[str], *leading: Operation) -> None:
         """Delete the rows that still hold a version of the marker; whatever else took their place stays."""
         keys = {row["RowKey"] for row in batch}
         for _ in range(RACES):
@@ -89,6 +118,7 @@ class Removal:
                 await self._studies.transact(self._partition, operations)
             except Conflict as conflict:
                 if leading and conflict.index == 0:
+                    await self._own("done")
                     return
             else:
                 return

@@ -43,6 +43,7 @@ Item = TypeVar("Item")
 Span = tuple[str, str]
 """The first and the last of some row keys."""
 
+EVERY_INSTANCE: Span = ("instance|", "instance|~")
 CHANGE = "change|"
 DELETING = "~deleting|"
 _LEVELS = (
@@ -90,8 +91,9 @@ def span(resource: Resource) -> Span:
     """Keys of the instances at or below a resource."""
     if resource.instance is not None:
         return (f"instance|{resource.series}|{resource.instance}",) * 2
-    prefix = "instance|" if resource.series is None else f"instance|{resource.series}|"
-    return prefix, f"{prefix}~"
+    if resource.series is None:
+        return EVERY_INSTANCE
+    return f"instance|{resource.series}|", f"instance|{resource.series}|~"
 
 
 def scope(partition: str, keys: Span) -> str:
@@ -106,7 +108,7 @@ def selected(columns: Columns) -> list[str]:
     names = list(_IDENTITY)
     names += [name for _, name, column in _LEVELS if column in columns]
     bulky = [name for name, column in _BULKY if column in columns]
-    return [*names, "spilled", *(part for name in bulky for part in _numbered(name))] if bulky else names
+    return [*names, "spilled", *(part for name in bulky for part in numbered(name))] if bulky else names
 
 
 def from_instance(instance: Instance) -> Entity:
@@ -121,7 +123,7 @@ def from_instance(instance: Instance) -> Entity:
     }
     for level, name, _ in _LEVELS:
         if dataset := instance.attributes.get(level):
-            entity[name] = _fitting(dataset)
+            entity[name] = fitting(dataset)
     contents = bulky(instance)
     if sum(map(len, contents)) > MAX_BULKY_BYTES:
         entity["spilled"] = orjson.dumps(list(map(len, contents))).decode()
@@ -156,15 +158,21 @@ def weight(instance: Instance) -> int:
 
 
 def cut(
-    items: Iterable[Item], series: Callable[[Item], str], weight: Callable[[Item], int] = lambda item: 0
+    items: Iterable[Item],
+    series: Callable[[Item], str],
+    weight: Callable[[Item], int] = lambda item: 0,
+    leading: int = 1,
 ) -> Iterator[list[Item]]:
-    """Cut instances or their rows into batches, by the operations that they and their series take, and by bytes."""
+    """Cut instances or their rows into batches, by the operations that they and their series take, and by bytes.
+
+    So many operations that come first find room in each batch.
+    """
     batch: list[Item] = []
     touched: set[str] = set()
     size = 0
     for item in items:
         uid, bytes_more = series(item), weight(item)
-        operations = len(batch) + len(touched | {uid}) + 2
+        operations = leading + len(touched | {uid}) + len(batch) + 1
         full = len(batch) == INSTANCES_AT_ONCE or operations > MAX_OPERATIONS
         if batch and (full or size + bytes_more > MAX_BATCH_BYTES * 3 // 4):
             yield batch
@@ -221,7 +229,7 @@ def _locations(content: bytes) -> dict[str, tuple[int, int]]:
     return {path: (start, length) for path, (start, length) in orjson.loads(content or b"{}").items()}
 
 
-def _fitting(dataset: Dataset) -> str:
+def fitting(dataset: Dataset) -> str:
     """Attributes as text that a property can hold: the longest values are left out of the row, not of the header."""
     text = orjson.dumps(dataset).decode()
     while text_size(text) > MAX_PROPERTY_BYTES:
@@ -301,7 +309,8 @@ def unpacked(name: str, entity: Entity) -> bytes:
     return b"".join(base64.b64decode(chunk) for chunk in chunks if chunk)
 
 
-def _numbered(name: str) -> list[str]:
+def numbered(name: str) -> list[str]:
+    """Names of the numbered properties that `packed` makes."""
     return [f"{name}{part}" for part in range(MAX_BULKY_BYTES // MAX_PROPERTY_BYTES + 1)]
 
 

@@ -51,6 +51,7 @@ class Action(Enum):
 
     INSERT = "POST"
     UPSERT = "PUT"
+    MERGE = "MERGE"
     DELETE = "DELETE"
 
 
@@ -106,10 +107,12 @@ class Table:
         return _decoded(reply)
 
     async def query(
-        self, condition: str, select: Sequence[str], *, etag: bool = False
+        self, condition: str, select: Sequence[str], *, etag: bool = False, most: int | None = None
     ) -> AsyncGenerator[list[Entity], None]:
-        """Read the entities that meet a condition, page by page, in the order of their keys."""
+        """Read the entities that meet a condition, page by page (of at most so many), in the order of their keys."""
         asked = query = {"$filter": condition, "$select": ",".join(select)}
+        if most is not None:
+            asked["$top"] = str(most)
         while True:
             reply = await self._client.send(
                 Kind.TABLE,

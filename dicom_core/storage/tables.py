@@ -4,38 +4,29 @@ Every row written here, and the order in which it is written, is part of a proto
 for small sets of concurrent stores, deletes, searches, crashes and lost replies. The rules that look odd each remove
 a trace that lost or doubled something: docs/architecture.md tells them.
 
-    pending  PartitionKey {partition}|{shard}   RowKey {transaction}|{study}   what may have changed
-    studies  see `rows`
+    studies  see `rows`; pending  see `journal`; search  see `search_table`
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 
-import orjson
-
-from dicom_core import record
 from dicom_core.errors import StorageUnavailable
 from dicom_core.ports import Committed, Transaction
-from dicom_core.query import Page, Query, candidate
+from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
-from dicom_core.storage import rows
+from dicom_core.storage import journal, rows
 from dicom_core.storage.blobs import Container, blob_name
 from dicom_core.storage.commit import Commit, chunks
+from dicom_core.storage.finding import Finder
 from dicom_core.storage.removal import Removal
 from dicom_core.storage.rest import Client
 from dicom_core.storage.scan import scan
-from dicom_core.storage.table_service import MAX_PROPERTY_BYTES, Entity, Table, literal, text_size
+from dicom_core.storage.sweeping import Sweep
+from dicom_core.storage.table_service import Table
 
-TABLES = ("studies", "pending")
-
-_SHARD = "0"
-_LAST_SHARD = "3"
-_AT_ONCE = 16
-"""Studies evaluated at once by one search."""
+TABLES = ("studies", "pending", "search")
 
 
 class TableIndex:
@@ -44,12 +35,14 @@ class TableIndex:
     def __init__(self, client: Client, derived: Container) -> None:
         self._studies = Table(client, "studies")
         self._pending = Table(client, "pending")
+        self._search = Table(client, "search")
         self._derived = derived
 
     async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
         """Insert the journal's row of a transaction; a search from now on looks at its study."""
-        key = f"{transaction.name}|{transaction.study}"
-        await self._pending.upsert(f"{transaction.partition}|{_SHARD}", key, _hinted(attributes))
+        await journal.begin(
+            self._pending, transaction.partition, transaction.name, transaction.study, attributes
+        )
 
     async def commit(
         self,
@@ -89,53 +82,18 @@ class TableIndex:
         return instances
 
     async def search(self, query: Query) -> Page:
-        """Evaluate every candidate study live from its record."""
-        room = asyncio.Semaphore(_AT_ONCE)
-        columns = record.columns(query)
+        """Answer from the search rows, and from the records of the studies that they do not tell all of yet."""
+        return await Finder(query, self._pending, self._search, self.records).page()
 
-        async def evaluate(study: str) -> list[Dataset]:
-            async with room:
-                return record.matching(await self.records(record.scope(query, study), columns), query)
-
-        answers = await asyncio.gather(*map(evaluate, await self._candidates(query)))
-        return record.page([dataset for answer in answers for dataset in answer], query)
-
-    async def _candidates(self, query: Query) -> Collection[str]:
-        """Studies that may match: those the query names, or those of the journal, read to its end."""
-        named = query.studies
-        if named is not None:
-            return named
-        first, last = (literal(f"{query.resource.partition}|{shard}") for shard in (_SHARD, _LAST_SHARD))
-        found: set[str] = set()
-        may_match = cache(lambda text: candidate(query, _unhinted(text)))
-        async for page in self._pending.query(
-            f"PartitionKey ge {first} and PartitionKey le {last}", ["RowKey", "attributes"]
-        ):
-            for row in page:
-                study = row["RowKey"].partition("|")[2]
-                if study not in found and may_match(row.get("attributes")):
-                    found.add(study)
-        return found
+    async def sweep(self) -> None:
+        """Index what the journal holds, and decide what was broken off."""
+        await Sweep(self._studies, self._pending, self._search).run()
 
     async def _unspilled(self, instance: Instance, lengths: str, columns: Columns) -> Instance:
         start, length = rows.bulky_range(lengths, columns)
         missing = StorageUnavailable("the header of an instance is missing from storage")
         content = await self._derived.get(_spill_name(instance), start, length, missing)
         return rows.with_bulky(instance, lengths, columns, b"".join([chunk async for chunk in content]))
-
-
-def _hinted(attributes: Mapping[Level, Dataset] | None) -> Entity:
-    """Properties of a journal row: attributes by level, or nothing for anything."""
-    if attributes is None:
-        return {}
-    text = orjson.dumps({str(int(level)): dataset for level, dataset in attributes.items()}).decode()
-    return {"attributes": text} if text_size(text) <= MAX_PROPERTY_BYTES else {}
-
-
-def _unhinted(text: str | None) -> dict[Level, Dataset] | None:
-    if text is None:
-        return None
-    return {Level(int(level)): dataset for level, dataset in orjson.loads(text).items()}
 
 
 def _spill_name(instance: Instance) -> str:

@@ -7,6 +7,7 @@ service in memory. What each transaction answered is compared with what the stud
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +19,13 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from dicom_core import attributes, record
+from dicom_core.errors import StorageUnavailable
 from dicom_core.ports import Committed, Outcome, Transaction
 from dicom_core.query import Match, Query, SingleValue
 from dicom_core.record import Columns, Instance
 from dicom_core.resources import DEFAULT_PARTITION, Level, Resource
-from dicom_core.storage import rows, tables
-from dicom_core.storage.table_service import Entity, Operation
+from dicom_core.storage import finding, indexing, rows, search_table, sweeping, tables
+from dicom_core.storage.table_service import Entity, Operation, Table
 from tests.fake_tables import Service
 from tests.instances import row
 
@@ -31,6 +33,7 @@ STUDY = "1.2"
 PARTITION = rows.partition_key(DEFAULT_PARTITION, STUDY)
 KEYS = [(series, f"{series}.{number}") for series in ("1", "2") for number in (1, 2, 3)]
 PATIENTS = ("A", "B")
+DATES = ("20200101", "20210101")
 
 State = frozenset[str]
 """The versions that are live."""
@@ -64,12 +67,25 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search for studies, by UID (None) or by the patient."""
+    """A search for studies: for all, by UID, by the patient, or by the date that goes with it."""
 
-    patient: int | None = None
+    by: str = "StudyInstanceUID"
+    patient: int = 0
 
 
-Action = Store | Delete | Read | Search
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A run of the indexer; it may take a claim for one of a run that died, though it did not."""
+
+    impatient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A sweep that takes everything for broken off, as if all others had taken an hour."""
+
+
+Action = Store | Delete | Read | Search | Index | Sweep
 
 
 class _Turn:
@@ -92,9 +108,11 @@ class World:
     instances: dict[str, Instance] = field(default_factory=dict)
     ever: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
+    aborted: set[str] = field(default_factory=set)
     lost: int = -1
     batches: int = 0
     names: int = 0
+    swept: bool = False
     index: tables.TableIndex = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +135,7 @@ class World:
             return
         stored = self.service.rows("studies", PARTITION)
         for operation in operations:
-            if operation.row.startswith("change|"):
+            if operation.row.startswith("change|") and "state" in operation.properties:
                 self._decided(operation.row.partition("|")[2], stored[operation.row][0])
         before, now = self.states[-1], self._live(stored)
         born = now - before
@@ -127,7 +145,11 @@ class World:
             self.states.append(now)
 
     def _decided(self, transaction: str, decision: Entity) -> None:
-        assert transaction not in self.done, "I3: a decision was changed after it was final"
+        final = self.done | self.aborted
+        assert transaction not in final, "I3: a decision was changed after it was final"
+        if decision["state"] == "aborted":
+            self.aborted.add(transaction)
+            return
         pending = self.service.rows("pending", f"{DEFAULT_PARTITION}|0")
         assert f"{transaction}|{STUDY}" in pending, "I2: a commit without a pending row"
         dropped = set(rows._list("drop", decision))
@@ -153,7 +175,12 @@ class World:
 async def _store(world: World, action: Store) -> Callable[[Sequence[State]], None]:
     """Begin and commit; what is answered must be so."""
     transaction = world.transaction(action.name)
-    patient = {Level.STUDY: {"00100020": {"vr": "LO", "Value": [PATIENTS[action.patient]]}}}
+    patient = {
+        Level.STUDY: {
+            "00080020": {"vr": "DA", "Value": [DATES[action.patient]]},
+            "00100020": {"vr": "LO", "Value": [PATIENTS[action.patient]]},
+        }
+    }
     instances = []
     for part, (key, digest) in enumerate(action.parts):
         series, instance = KEYS[key]
@@ -169,7 +196,11 @@ async def _store(world: World, action: Store) -> Callable[[Sequence[State]], Non
         instances.append(made)
         world.instances[made.version] = made
     await world.index.begin(transaction, patient)
-    outcomes = await world.index.commit(transaction, instances, upsert=action.upsert)
+    try:
+        outcomes = await world.index.commit(transaction, instances, upsert=action.upsert)
+    except StorageUnavailable:
+        assert world.swept, "given up, and no one swept"
+        return _never
     now = world.states[-1]
     decision = world.service.rows("studies", PARTITION)[rows.change_key(transaction.name)][0]
 
@@ -181,7 +212,8 @@ async def _store(world: World, action: Store) -> Callable[[Sequence[State]], Non
         gone = stored - now
         assert gone <= _removed(world), "acknowledged, and not there without a deletion"
         assert rows.added(decision) == stored, "I3: the decision differs from the answer"
-        assert set(rows._list("drop", decision)) == outcomes.keys() - stored, "refused, and not dropped"
+        dropped = set(rows._list("drop", decision))
+        assert dropped in (outcomes.keys() - stored, {sweeping.EVERYTHING}), "refused, and not dropped"
         assert decision["state"] == "done"
 
     return check
@@ -219,7 +251,11 @@ async def _delete(world: World, action: Delete) -> Callable[[Sequence[State]], N
         series, instance = KEYS[action.key]
     transaction = world.transaction(action.name)
     await world.index.begin(transaction, None)
-    count = await world.index.remove(transaction, Resource(STUDY, series, instance))
+    try:
+        count = await world.index.remove(transaction, Resource(STUDY, series, instance))
+    except StorageUnavailable:
+        assert world.swept, "given up, and no one swept"
+        return _never
 
     def in_scope(state: State) -> set[str]:
         return {
@@ -269,11 +305,13 @@ def _attribute(keyword: str) -> attributes.Attribute:
 
 async def _search(world: World, action: Search) -> Callable[[Sequence[State]], None]:
     """Search; the answer is the fold of one moment."""
-    if action.patient is None:
-        match = Match(_attribute("StudyInstanceUID"), SingleValue("UI", STUDY))
-    else:
-        match = Match(_attribute("PatientID"), SingleValue("LO", PATIENTS[action.patient].lower()))
-    query = Query(Level.STUDY, matches=(match,))
+    conditions = {
+        "StudyInstanceUID": SingleValue("UI", STUDY),
+        "PatientID": SingleValue("LO", PATIENTS[action.patient].lower()),
+        "StudyDate": SingleValue("DA", DATES[action.patient]),
+    }
+    condition = conditions.get(action.by)
+    query = Query(Level.STUDY, matches=(Match(_attribute(action.by), condition),) if condition else ())
     answer = (await world.index.search(query)).datasets
 
     def check(seen: Sequence[State]) -> None:
@@ -284,7 +322,29 @@ async def _search(world: World, action: Search) -> Callable[[Sequence[State]], N
     return check
 
 
-_RUN = {Store: _store, Delete: _delete, Read: _read, Search: _search}
+async def _index(world: World, action: Index) -> Callable[[Sequence[State]], None]:
+    """Index the study; whatever comes of it, searches stay true."""
+    indexer = indexing.Indexer(*_tables(world), claim_seconds=0 if action.impatient else 900)
+    await indexer.index(DEFAULT_PARTITION, STUDY)
+    return _never
+
+
+def _never(seen: Sequence[State]) -> None:
+    """There is nothing that could be wrong."""
+
+
+async def _sweep(world: World, action: Sweep) -> Callable[[Sequence[State]], None]:
+    """Sweep; what is still at work is given up or completed, and searches stay true."""
+    world.swept = True
+    await sweeping.Sweep(*_tables(world), abandoned=0, forgotten=math.inf).run()
+    return _never
+
+
+def _tables(world: World) -> Iterator[Table]:
+    return (world.service.table(name) for name in ("studies", "pending", "search"))
+
+
+_RUN = {Sweep: _sweep, Store: _store, Delete: _delete, Read: _read, Search: _search, Index: _index}
 
 
 @dataclass(slots=True)
@@ -322,9 +382,33 @@ def _bursts(chance: random.Random) -> Iterator[int]:
         yield from itertools.repeat(chance.getrandbits(8), chance.randint(1, longest))
 
 
-async def _one_by_one(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
-    """As `asyncio.gather`, without an event loop."""
-    return [await coroutine for coroutine in coroutines]
+class _Group:
+    """As `asyncio.TaskGroup`: one task after the other, at the end."""
+
+    def __init__(self) -> None:
+        self._tasks: list[_Task] = []
+
+    async def __aenter__(self) -> _Group:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.outcome = await task.coroutine
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> _Task:
+        self._tasks.append(_Task(coroutine))
+        return self._tasks[-1]
+
+
+@dataclass(slots=True)
+class _Task:
+    """As `asyncio.Task`."""
+
+    coroutine: Coroutine[Any, Any, Any]
+    outcome: Any = None
+
+    def result(self) -> Any:
+        return self.outcome
 
 
 class _Room:
@@ -341,7 +425,7 @@ class _Room:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of two rows, and an adapter that runs without an event loop."""
     monkeypatch.setattr(rows, "INSTANCES_AT_ONCE", 2)
-    monkeypatch.setattr(tables, "asyncio", SimpleNamespace(gather=_one_by_one, Semaphore=_Room))
+    monkeypatch.setattr(finding, "asyncio", SimpleNamespace(TaskGroup=_Group, Semaphore=_Room))
 
 
 parts = st.lists(
@@ -359,11 +443,13 @@ deletes = st.one_of(
     st.builds(Delete, series=st.integers(0, 1), name=st.integers(0, 2)),
     st.builds(Delete, key=st.integers(0, len(KEYS) - 1), name=st.integers(0, 2)),
 )
-reads = st.one_of(
-    st.just(Read()),
-    st.builds(Read, key=st.integers(0, len(KEYS) - 1)),
-    st.builds(Search, patient=st.none() | st.integers(0, 1)),
+searches = st.builds(
+    Search,
+    by=st.sampled_from(["", "StudyInstanceUID", "PatientID", "StudyDate"]),
+    patient=st.integers(0, 1),
 )
+reads = st.one_of(st.just(Read()), st.builds(Read, key=st.integers(0, len(KEYS) - 1)), searches)
+indexers = st.builds(Index, impatient=st.booleans()) | st.just(Sweep())
 firsts = st.builds(Store, parts=parts, upsert=st.just(False), patient=st.integers(0, 1), name=st.just(0))
 orders = st.lists(st.integers(0, 11), max_size=12)
 
@@ -376,6 +462,11 @@ explored = settings(
 )
 
 
+EVERY_SEARCH = [
+    Search(by, patient) for by in ("", "StudyInstanceUID", "PatientID", "StudyDate") for patient in (0, 1)
+]
+
+
 def explore(
     actions: Sequence[Action], first: Store | None, order: Sequence[int], seed: int, page: int, lost: int
 ) -> World:
@@ -385,7 +476,7 @@ def explore(
         run(world, [first])
     world.batches, world.lost = 0, lost
     run(world, actions, order, seed)
-    run(world, [Read(), Search(), Search(0), Search(1)])
+    run(world, [Read(), *EVERY_SEARCH])
     return world
 
 
@@ -426,3 +517,61 @@ def test_any_interleaving_of_writes_and_reads(
     world = explore(writers + readers, first, order, seed, page, lost)
 
     event(f"{min(len(world.states), 8)} states")
+
+
+@explored
+@given(
+    writers=st.lists(stores | puts | deletes, min_size=1, max_size=3),
+    runs=st.lists(indexers, min_size=1, max_size=2),
+    readers=st.lists(searches, min_size=1, max_size=2),
+    first=st.none() | firsts,
+    indexed=st.booleans(),
+    order=orders,
+    seed=st.integers(0, 1 << 32),
+    page=st.sampled_from([1, 2, 3, 1000]),
+    lost=st.integers(-1, 8),
+)
+def test_any_interleaving_with_the_index(
+    small: None,
+    writers: list[Action],
+    runs: list[Action],
+    readers: list[Action],
+    first: Store | None,
+    indexed: bool,
+    order: list[int],
+    seed: int,
+    page: int,
+    lost: int,
+) -> None:
+    """Indexing changes no answer at any moment, and in the end the search rows are what the record says."""
+    world = World(Service(page=page, nulls=page % 2 == 0))
+    if first is not None:
+        run(world, [first])
+    if indexed:
+        run(world, [Index()])
+    world.batches, world.lost = 0, lost
+    run(world, writers + runs + readers, order, seed)
+    world.lost = -1
+    run(world, EVERY_SEARCH)
+    run(world, [Index(impatient=True)])
+    run(world, [Index(impatient=True)])
+
+    run(world, EVERY_SEARCH)
+    _check_settled(world)
+
+
+def _check_settled(world: World) -> None:
+    """I1, I10: nothing is journalled but for large deletions, and the search rows equal the fold."""
+    stored = world.service.rows("studies", PARTITION)
+    deletions = {key.removeprefix(rows.DELETING) for key in stored if key.startswith(rows.DELETING)}
+    journalled = world.service.rows("pending", f"{DEFAULT_PARTITION}|0")
+    assert {key.partition("|")[0] for key in journalled} <= deletions
+    answer = record.study_answer(world.rows_of(world.states[-1]))
+    held = {
+        (partition.partition("|")[2], key): properties["answer"]
+        for partition, found in world.service.tables.get("search", {}).items()
+        for key, (properties, _) in found.items()
+        if "moved" not in properties
+    }
+    desired = search_table.desired(answer)
+    assert held == {place: entity["answer"] for place, entity in desired.items()}

@@ -10,10 +10,12 @@ from typing import Any
 import orjson
 import pytest
 
-from dicom_core import attributes, query, record
+from dicom_core import attributes, record
+from dicom_core.access_paths import Path
 from dicom_core.query import Match, Query
 from dicom_core.record import Dataset, Instance
 from dicom_core.resources import Level, Resource
+from dicom_core.web import match_parameters
 
 CT, SR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.11"
 
@@ -54,7 +56,7 @@ def asked(level: Level, resource: Resource | None = None, *include: str, **texts
     for keyword, text in texts.items():
         attribute = attributes.find(keyword)
         assert attribute is not None
-        condition = query.condition_of(attribute, text)
+        condition = match_parameters.condition_of(attribute, text)
         assert condition is not None
         matches.append(Match(attribute, condition))
     return Query(level, resource or Resource(), tuple(matches), frozenset(include))
@@ -259,24 +261,15 @@ def test_returned_from_its_own_header() -> None:
     assert [values(dataset, "KVP") for dataset in found] == [[80], [100], []]
 
 
-def test_page_orders_studies() -> None:
-    """Studies come newest first, without a date last, then by UID; series of a study keep together."""
-    datasets = [
-        {"0020000D": {"vr": "UI", "Value": [uid]}, "0020000E": {"vr": "UI", "Value": [series]}}
-        | ({"00080020": {"vr": "DA", "Value": [date]}} if date else {})
-        for uid, series, date in [
-            ("3", "3.1", "20250101"),
-            ("9", "9.1", ""),
-            ("1", "1.1", "20260101"),
-            ("1", "1.2", "20260101"),
-            ("2", "2.1", "20250101"),
-        ]
-    ]
+def test_found_on_the_path_of_the_query() -> None:
+    """A study is met where its first key lies on the path; one that does not match is not met."""
+    rows = [row(1, StudyDate="20250101", PatientID="P1")]
 
-    page = record.page(datasets, Query(Level.SERIES))
+    ((position, datasets),) = record.found(rows, asked(Level.STUDY), Path("StudyDate"))
 
-    assert uids(page.datasets, "SeriesInstanceUID") == ["1.1", "1.2", "2.1", "3.1", "9.1"]
-    assert not page.more
+    assert position == "79749898|1"
+    assert uids(datasets, "StudyInstanceUID") == ["1"]
+    assert record.found(rows, asked(Level.STUDY, PatientID="P2"), Path("StudyDate")) == []
 
 
 @pytest.mark.parametrize(
@@ -285,9 +278,9 @@ def test_page_orders_studies() -> None:
 )
 def test_page_is_cut(limit: int, offset: int, expected: list[str], more: bool) -> None:
     """A page holds what limit and offset ask for, and tells if more follows (PS3.18 8.3.4.4)."""
-    datasets: list[Dataset] = [{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in "312"]
+    datasets: list[Dataset] = [{"0020000D": {"vr": "UI", "Value": [uid]}} for uid in "123"]
 
-    page = record.page(datasets, Query(Level.STUDY, limit=limit, offset=offset))
+    page = record.cut(datasets, Query(Level.STUDY, limit=limit, offset=offset))
 
     assert (uids(page.datasets, "StudyInstanceUID"), page.more) == (expected, more)
 

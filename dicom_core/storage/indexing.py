@@ -1,0 +1,167 @@
+"""Indexes a study: brings its search rows up to its record, and retires its journal rows.
+
+One run at a time may write the search rows of a study: it claims them in the study's row `index`, which lists them with
+their ETags. A run that takes over from one that died rewrites every listed row first, so that a write of the former
+that is still on its way fails. What a run has not seen decided stays in the journal, and so the study is looked at by
+every search until a later run has seen it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from dicom_core import record, versions
+from dicom_core.record import Columns, Dataset
+from dicom_core.storage import journal, rows
+from dicom_core.storage import search_table as search
+from dicom_core.storage.search_table import MOVED, Place, State, Written
+from dicom_core.storage.table_service import (
+    Action,
+    Conflict,
+    Entity,
+    Operation,
+    Table,
+    literal,
+)
+
+CLAIM_SECONDS = 15 * 60
+"""A claim older than this is of a run that died: no function runs as long (host.json, functionTimeout)."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one scan of a study has seen: decisions before rows, deletions last."""
+
+    state: State = field(default_factory=State)
+    decided: list[str] = field(default_factory=list)
+    answer: Dataset = field(default_factory=dict)
+
+
+class Indexer:
+    """Indexes studies of one account."""
+
+    def __init__(
+        self, studies: Table, pending: Table, table: Table, claim_seconds: float = CLAIM_SECONDS
+    ) -> None:
+        self._studies = studies
+        self._pending = pending
+        self._search = table
+        self._claim_seconds = claim_seconds
+
+    async def index(self, partition: str, study: str) -> bool:
+        """Index a study; False if another run does, or came between: the study stays in the journal."""
+        try:
+            seen = await self._scan(partition, study)
+            if seen.state.claim and time.time() - seen.state.claimed_at < self._claim_seconds:
+                return False
+            desired = search.desired(seen.answer)
+            state = await self._claim(partition, study, seen.state, desired)
+            if seen.state.claim:
+                state = await self._take_over(partition, study, state)
+            state = await self._write(partition, state, desired)
+            await self._put_state(partition, study, replace(state, claim=""))
+        except Conflict:
+            return False
+        await journal.retire(self._pending, self._studies, partition, study, seen.decided)
+        return True
+
+    async def _scan(self, partition: str, study: str) -> _Seen:
+        """Read the decisions, then the state, then the rows: a decision that is seen has its rows seen."""
+        key = rows.partition_key(partition, study)
+        columns = [
+            *rows.selected(Columns.ATTRIBUTES),
+            "state",
+            "retired",
+            *search.INDEX_COLUMNS,
+            *rows.DEAD_COLUMNS,
+        ]
+        condition = (
+            f"PartitionKey eq {literal(key)} and (RowKey lt 'series|' or RowKey ge {literal(rows.DELETING)})"
+        )
+        seen, found = _Seen(), list[Entity]()
+        dead: set[str] = set()
+        deleting: set[str] = set()
+        async for page in self._studies.query(condition, columns, etag=True):
+            for row in page:
+                kind, _, name = row["RowKey"].partition("|")
+                if kind == "change":
+                    if row["state"] != "open" and not row.get("retired"):
+                        seen.decided.append(name)
+                elif kind == search.INDEX:
+                    seen.state = State.from_entity(row)
+                elif kind == "instance":
+                    found.append(row)
+                else:
+                    dead |= rows.dead(row)
+                    deleting.add(name)
+        live = [row for row in found if row["version"] not in dead]
+        seen.answer = record.study_answer(rows.to_instances(live, partition, study))
+        seen.decided = [name for name in seen.decided if name not in deleting]
+        return seen
+
+    async def _claim(
+        self, partition: str, study: str, state: State, desired: Mapping[Place, Entity]
+    ) -> State:
+        planned = {place: Written() for place in desired} | dict(state.rows)
+        claimed = replace(state, rows=planned, claim=versions.new_transaction(), claimed_at=time.time())
+        return await self._put_state(partition, study, claimed)
+
+    async def _put_state(self, partition: str, study: str, state: State) -> State:
+        """Replace the row `index` by its ETag, or insert it.
+
+        Raises
+        ------
+        Conflict
+            Another run has.
+        """
+        key = rows.partition_key(partition, study)
+        action = Action.INSERT if state.etag is None else Action.UPSERT
+        operation = Operation(action, search.INDEX, state.to_entity(), state.etag)
+        try:
+            (etag,) = await self._studies.transact(key, [operation])
+        except Conflict:
+            row = await self._studies.get(key, search.INDEX, ["claim", "claimed_at"], etag=True)
+            if row is None or (row["claim"], row["claimed_at"]) != (state.claim, state.claimed_at):
+                raise
+            etag = row["odata.etag"]  # it is as this run has written it: the reply was lost
+        return replace(state, etag=etag)
+
+    async def _take_over(self, partition: str, study: str, state: State) -> State:
+        """Learn the ETags of the rows that a dead run may have written, then fence it off by writing each anew."""
+        for place in state.rows:
+            row = await self._search.get(
+                search.partition_key(partition, place[0]), place[1], ["RowKey"], etag=True
+            )
+            state = state.writing(place, Written(row["odata.etag"] if row else "", ""))
+        row = await self._studies.get(
+            rows.partition_key(partition, study), search.INDEX, ["claim"], etag=True
+        )
+        if row is None or row["claim"] != state.claim:
+            raise Conflict(0, 412)
+        return state
+
+    async def _write(self, partition: str, state: State, desired: Mapping[Place, Entity]) -> State:
+        """Write what is new or has changed, then mark what is no longer true as moved."""
+        for place, entity in desired.items():
+            digest = search.digest(entity)
+            if state.rows[place].digest != digest:
+                state = await self._write_row(partition, state, place, entity, digest)
+        for place, written in state.rows.items():
+            if place not in desired and written.digest != MOVED:
+                moved = {"moved": f"{time.time():.0f}"}
+                state = await self._write_row(partition, state, place, moved, MOVED)
+        return state
+
+    async def _write_row(
+        self, partition: str, state: State, place: Place, entity: Entity, digest: str
+    ) -> State:
+        etag = state.rows[place].etag
+        operation = (
+            Operation(Action.UPSERT, place[1], entity, etag)
+            if etag
+            else Operation(Action.INSERT, place[1], entity)
+        )
+        (etag,) = await self._search.transact(search.partition_key(partition, place[0]), [operation])
+        return state.writing(place, Written(etag, digest))

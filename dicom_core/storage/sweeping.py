@@ -1,0 +1,103 @@
+"""Sweeps the journal: indexes what is in it, and decides what was broken off.
+
+A timer calls it. All of it may run twice, late, or beside the transactions that it takes for broken off: what is
+decided is decided by inserting the decision's row, which only one can do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from dicom_core import versions
+from dicom_core.errors import StorageUnavailable
+from dicom_core.ports import Transaction
+from dicom_core.storage import journal, rows
+from dicom_core.storage.indexing import Indexer
+from dicom_core.storage.removal import Removal
+from dicom_core.storage.table_service import Action, Conflict, Operation, Table, literal
+
+ABANDONED = 3600.0
+"""Seconds after which no request can still be at work: HTTP ends at 230 s, functions at 10 minutes (host.json)."""
+
+FORGOTTEN = 2 * ABANDONED
+"""Seconds after which the marker of a completed deletion bears on no read that is still at work."""
+
+EVERYTHING = "*"
+"""What an aborted decision drops: every blob of the transaction that it does not add."""
+
+log = logging.getLogger("dicom")
+
+
+class Sweep:
+    """One sweep over all partitions of an account."""
+
+    def __init__(
+        self,
+        studies: Table,
+        pending: Table,
+        search: Table,
+        abandoned: float = ABANDONED,
+        forgotten: float = FORGOTTEN,
+    ) -> None:
+        self._studies = studies
+        self._pending = pending
+        self._indexer = Indexer(studies, pending, search)
+        self._abandoned = abandoned
+        self._forgotten = forgotten
+
+    async def run(self) -> None:
+        """Sweep study by study; one that fails is left to the next sweep."""
+        journalled = await journal.everything(self._pending)
+        indexed = 0
+        for (partition, study), transactions in journalled.items():
+            try:
+                await self._decide_all(partition, study, transactions)
+                indexed += await self._indexer.index(partition, study)
+            except StorageUnavailable as error:
+                log.warning("sweep: study %s is left to the next sweep: %s", study, error)
+        log.info("sweep: studies=%d indexed=%d", len(journalled), indexed)
+
+    async def _decide_all(self, partition: str, study: str, transactions: Sequence[str]) -> None:
+        old = [name for name in transactions if versions.age_of(name) > self._abandoned]
+        if not old:
+            return
+        await self._complete_deletions(partition, study)
+        for name in old:
+            await self._decide(partition, study, name)
+
+    async def _complete_deletions(self, partition: str, study: str) -> None:
+        """Roll deletions that were broken off forward; forget the markers of those that are complete."""
+        key = rows.partition_key(partition, study)
+        condition = f"PartitionKey eq {literal(key)} and RowKey ge {literal(rows.DELETING)}"
+        async for page in self._studies.query(condition, ["RowKey", *rows.DEAD_COLUMNS]):
+            for row in page:
+                name = row["RowKey"].removeprefix(rows.DELETING)
+                if versions.age_of(name) <= self._abandoned:
+                    continue
+                decision = await self._studies.get(key, rows.change_key(name), ["state"], etag=True)
+                if decision is None or decision["state"] == "open":
+                    removal = Removal(self._studies, Transaction(name, study, partition))
+                    await removal.complete(
+                        rows.dead(row), None if decision is None else decision["odata.etag"]
+                    )
+                elif versions.age_of(name) > self._forgotten:
+                    await self._studies.transact(key, [Operation(Action.DELETE, row["RowKey"], etag="*")])
+
+    async def _decide(self, partition: str, study: str, name: str) -> None:
+        """Abort a transaction without a decision, close one that is open; forget one that was retired."""
+        key, change = rows.partition_key(partition, study), rows.change_key(name)
+        row = await self._studies.get(key, change, ["state", "retired"], etag=True)
+        dropped = rows.Decision(drop=[EVERYTHING])
+        try:
+            if row is None:
+                await self._studies.transact(
+                    key, [Operation(Action.INSERT, change, dropped.to_entity("aborted"))]
+                )
+            elif row["state"] == "open":
+                closed = Operation(Action.MERGE, change, dropped.to_entity("done"), row["odata.etag"])
+                await self._studies.transact(key, [closed])
+            elif row.get("retired"):
+                await journal.forget(self._pending, partition, study, name)
+        except Conflict:
+            return  # it was decided meanwhile

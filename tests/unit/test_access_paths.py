@@ -1,0 +1,148 @@
+"""Which keys a study has, and which of them answer a query, in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dicom_core import access_paths, query
+from dicom_core.access_paths import Path
+from dicom_core.query import Query
+from dicom_core.resources import Level, Resource
+from dicom_core.web import search_parameters
+
+
+def study(uid: str = "1.2", **values: Any) -> dict[str, Any]:
+    """The answer of a study with some values by keyword; names as text of their component groups."""
+    tags = {
+        "StudyDate": ("00080020", "DA"),
+        "AccessionNumber": ("00080050", "SH"),
+        "ModalitiesInStudy": ("00080061", "CS"),
+        "PatientName": ("00100010", "PN"),
+        "PatientID": ("00100020", "LO"),
+        "PatientBirthDate": ("00100030", "DA"),
+    }
+    answer: dict[str, Any] = {"0020000D": {"vr": "UI", "Value": [uid]}}
+    for keyword, value in values.items():
+        tag, vr = tags[keyword]
+        listed = value if isinstance(value, list) else [value]
+        if vr == "PN":
+            groups = ("Alphabetic", "Ideographic", "Phonetic")
+            listed = [dict(zip(groups, text.split("="), strict=False)) for text in listed]
+        answer[tag] = {"vr": vr, "Value": listed}
+    return answer
+
+
+def asked(**parameters: str) -> Query:
+    """A search for studies."""
+    pairs = tuple(parameters.items())
+    return search_parameters.parse(pairs, Level.STUDY, Resource()).query
+
+
+def test_keys_of_a_study() -> None:
+    """A study has a key for its date and for each value that can be looked for; names from each word on."""
+    answer = study(
+        StudyDate="20250131", PatientID="P/1", PatientName="Doe^Jane=山田", ModalitiesInStudy=["CT", "MR"]
+    )
+
+    assert access_paths.keys(answer) == {
+        "StudyDate": ["79749868|1.2"],
+        "PatientID": ["p%2f1|79749868|1.2"],
+        "PatientName": ["doe^jane|79749868|1.2", "jane|79749868|1.2", "山田|79749868|1.2"],
+        "ModalitiesInStudy": ["ct|79749868|1.2", "mr|79749868|1.2"],
+    }
+
+
+def test_keys_order_newest_first() -> None:
+    """Studies without a date come last."""
+    studies = [study("1", StudyDate="20200101"), study("2"), study("3", StudyDate="20250101")]
+
+    assert sorted(studies, key=lambda one: access_paths.keys(one)["StudyDate"]) == [
+        studies[2],
+        studies[0],
+        studies[1],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "keyword"),
+    [
+        ({}, "StudyDate"),
+        ({"StudyDate": "20250101-"}, "StudyDate"),
+        ({"PatientID": "P1", "StudyDate": "20250101"}, "PatientID"),
+        ({"PatientID": "P1", "AccessionNumber": "A1"}, "AccessionNumber"),
+        ({"PatientID": "*1*"}, "StudyDate"),
+        ({"PatientName": "Doe*"}, "PatientName"),
+        ({"PatientName": "jane", "fuzzymatching": "true"}, "PatientName"),
+        ({"ModalitiesInStudy": "CT"}, "ModalitiesInStudy"),
+        ({"ModalitiesInStudy": "CT,MR"}, "StudyDate"),
+        ({"StudyDescription": "Head"}, "StudyDate"),
+        ({"StudyInstanceUID": "1.2"}, "StudyDate"),
+    ],
+)
+def test_path_that_narrows_most(parameters: dict[str, str], keyword: str) -> None:
+    """The most selective attribute that has keys is chosen; a wild card at the beginning has none."""
+    assert access_paths.choose(asked(**parameters)).keyword == keyword
+
+
+ANSWERS = [
+    study("1.1", StudyDate="20250131", PatientID="P1", PatientName="Doe^Jane", PatientBirthDate="19700101"),
+    study(
+        "1.2", StudyDate="20240229", PatientID="p1", PatientName="Doe-Smith^John^^Dr", AccessionNumber="A|1"
+    ),
+    study("1.3", PatientID="P10", PatientName="Müller^Jörg", ModalitiesInStudy=["CT", "PT"]),
+    study(
+        "1.4", StudyDate="19991231", PatientID="X" * 300, PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう"
+    ),
+    study("1.5", StudyDate="20250131", PatientName="O'Neil^Anne", AccessionNumber="%#?/"),
+]
+VALUES = {
+    "PatientID": ["P1", "P*", "p1?", "X" * 300, "X" * 120 + "*"],
+    "PatientName": [
+        "doe^jane",
+        "Doe*",
+        "DOE^*",
+        "mull*",
+        "山田*",
+        "やまだ^たろう",
+        "=山田",
+        "o'neil",
+        "d?e*",
+        "smith",
+    ],
+    "AccessionNumber": ["a|1", "%#?/", "%*"],
+    "PatientBirthDate": [
+        "19700101",
+        "1960-1980".replace("1960-1980", "19600101-19801231"),
+        "19700101-",
+        "-19700101",
+    ],
+    "StudyDate": ["20250131", "20240101-20241231", "20240229-", "-20240229"],
+    "ModalitiesInStudy": ["CT", "C*", "PT,MR"],
+}
+
+
+@given(
+    chosen=st.dictionaries(st.sampled_from(sorted(VALUES)), st.integers(0, 9), max_size=3),
+    fuzzy=st.booleans(),
+)
+def test_every_match_lies_on_the_path(chosen: dict[str, int], fuzzy: bool) -> None:
+    """Whatever a query matches is met on the path that is chosen for it."""
+    parameters = {keyword: VALUES[keyword][at % len(VALUES[keyword])] for keyword, at in chosen.items()}
+    question = asked(**parameters, fuzzymatching=str(fuzzy).lower())
+    path = access_paths.choose(question)
+
+    for answer in ANSWERS:
+        if query.matches(question, answer):
+            assert path.position(answer) is not None
+
+
+def test_position_is_the_first_key_on_the_path() -> None:
+    """A study with several keys on a path is met at the smallest; one beside it is not met."""
+    path = Path("ModalitiesInStudy", "ct", "pu")
+
+    assert path.position(study(ModalitiesInStudy=["PT", "CT"])) == "ct|99999999|1.2"
+    assert path.position(study(ModalitiesInStudy=["US"])) is None
