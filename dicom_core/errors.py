@@ -75,7 +75,7 @@ class RangeNotSatisfiable(TransactionError):
 
 
 class StorageUnavailable(TransactionError):
-    """An adapter could not reach its service, or lost too many races; nothing was changed half."""
+    """An adapter could not reach its service, or lost too many races; a repetition finds out, and does no harm."""
 
     status = 503
 

@@ -1,8 +1,8 @@
 """Store transaction (PS3.18 10.5), also known as STOW-RS; by POST as the standard has it, by PUT as an upsert.
 
 The body is decoded as it arrives. Each part is written to storage by a task of its own as soon as it is complete;
-nothing of the request is visible before all of it has been written, and then all of a study's instances become
-visible at once.
+nothing of the request is visible before all of it has been written, and then the instances of a study become visible,
+as many at once as one transaction of the index takes.
 """
 
 from __future__ import annotations

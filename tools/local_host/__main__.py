@@ -118,7 +118,7 @@ async def _run(
         task.cancel()
     await asyncio.gather(*background, return_exceptions=True)
     if emulator and not stop.is_set():
-        raise StartUpError(f"Azurite ended, so the service did too: {emulator.last_words}")
+        raise StartUpError(f"Azurite ended (exit code {emulator.exit_code}), so the service did too.")
 
 
 def _site(listener: socket.socket) -> str:

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -223,9 +224,13 @@ def _answers(port: int) -> bool:
 
 def _lock(location: Path) -> IO[str]:
     """Wait until no other emulator writes to the folder: a killed service's one needs a moment to finish."""
-    location.mkdir(parents=True, exist_ok=True)
-    file = (location / ".lock").open("w")
-    deadline = time.monotonic() + _STOP_SECONDS
+    try:
+        location.mkdir(parents=True, exist_ok=True)
+        file = (location / ".lock").open("w")
+    except OSError as error:
+        raise StartUpError(f"Cannot keep data in {location} ({error.strerror}): set DATA_DIR.") from None
+    began = time.monotonic()
+    deadline, said = began + _STOP_SECONDS, False
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -233,6 +238,9 @@ def _lock(location: Path) -> IO[str]:
             if time.monotonic() > deadline:
                 file.close()
                 raise StartUpError(f"{location} is in use by another DICOM Functions.") from None
+            if not said and time.monotonic() > began + 1:
+                print(f"Waiting for {location}, which another DICOM Functions uses.", file=sys.stderr)
+                said = True
             time.sleep(0.1)
         else:
             return file
