@@ -40,6 +40,8 @@ def run(target: Target, group: str, repeat: int) -> list[float]:
     warm_up(target, fresh)
     if group != "store":
         service.measure(target, scenarios.prepare(), 1)
+    if group == "indexed":
+        service.wait_until_indexed(target)
     for scenario in SCENARIOS:
         if scenario.group == group:
             found = samples(target, scenario, fresh, repeat)

@@ -21,6 +21,9 @@ _INSTANCES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _FRAMES = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
 
 
+_OHIF = "fuzzymatching=true&includefield=00081030%2C00080060"
+
+
 @dataclass(slots=True)
 class Fresh:
     """Numbers of studies not stored yet."""
@@ -109,7 +112,7 @@ SCENARIOS = (
     Scenario(
         "metadata", "Metadata of an instance, 8 senders", _each("/metadata", "application/dicom+json", 200), 8
     ),
-    Scenario("search", "Search studies, 100 found", _same(Call("/studies?limit=100"), 3)),
+    Scenario("search", "Search studies, 100 found, none indexed", _same(Call("/studies?limit=100"), 3)),
     Scenario(
         "search",
         "Search studies by StudyInstanceUID",
@@ -122,5 +125,24 @@ SCENARIOS = (
         "search",
         f"Search instances of a study, {IMAGES} found",
         _same(Call(f"/studies/{uid(1, STUDY)}/instances?limit={IMAGES}"), 3),
+    ),
+    Scenario("indexed", "Search studies, 100 found", _same(Call("/studies?limit=100"), 10)),
+    Scenario(
+        "indexed",
+        "Search studies as OHIF lists them",
+        _same(Call(f"/studies?limit=101&offset=0&{_OHIF}"), 10),
+    ),
+    Scenario(
+        "indexed",
+        "Search studies by PatientID, limit 25",
+        _same(Call("/studies?PatientID=PID-000123456&limit=25"), 20),
+    ),
+    Scenario(
+        "indexed",
+        "Search studies by name prefix, limit 25",
+        _same(Call("/studies?PatientName=Doe*&limit=25"), 20),
+    ),
+    Scenario(
+        "indexed", "Search studies by *middle*, 100 found", _same(Call("/studies?PatientID=*0012*"), 10)
     ),
 )

@@ -95,6 +95,13 @@ def measure(target: Target, calls: Sequence[Call], senders: int) -> Sample:
     )
 
 
+def wait_until_indexed(target: Target) -> None:
+    """Wait for a sweep that finds nothing left to index; there is one a minute."""
+    assert target.log is not None
+    while "sweep: studies=0 " not in target.log.read_text():
+        time.sleep(0.5)
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time of all threads of a process, exact where `/proc/PID/stat` counts in steps of 10 ms."""
     return time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3), as Linux computes it
