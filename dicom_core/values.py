@@ -107,7 +107,7 @@ def _group(text: str) -> str:
         plain = "".join(c for c in parts if unicodedata.combining(c) in (0, _KANA_VOICING) and c != "=")
         text = unicodedata.normalize("NFC", plain.casefold())
     if " ^" in text or "^ " in text:
-        text = re.sub(r" *\^ *", "^", text)
+        text = "^".join(part.strip(" ") for part in text.split("^"))
     return text.strip(PADDING).rstrip("^" + PADDING)
 
 

@@ -17,7 +17,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from dicom_core.representations import charsets, frames, metadata
 from dicom_core.representations.levels import Ambiguous, Context, Level
-from dicom_core.representations.source import Steps
+from dicom_core.representations.source import ELEMENT, Steps
 
 LARGE = 64 << 10
 """Values up to this length are read; larger ones are only located, texts and numbers excepted."""
@@ -31,7 +31,7 @@ CHARACTER_SET = 0x00080005
 EXTENDED_OFFSETS, EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 
 _STOPS = frozenset({ITEM, SEQUENCE_END, CHARACTER_SET})
-_TOP_STOPS = _STOPS | {0, EXTENDED_OFFSETS, EXTENDED_LENGTHS}
+TOP_STOPS = _STOPS | {0, EXTENDED_OFFSETS, EXTENDED_LENGTHS}
 LONG = frozenset(vr.value for vr in EXPLICIT_VR_LENGTH_32)
 _REMEMBERED = 20_000
 
@@ -100,11 +100,6 @@ def stop_outside(context: Context, group: int) -> Callable[[int, str | None, int
     return stop
 
 
-def stop_at_top(context: Context, until: Iterable[int]) -> Callable[[int, str | None, int], bool]:
-    """What pydicom's generator stops at in the top-level data set."""
-    return stop_at(context, _TOP_STOPS | set(until))
-
-
 def is_implicit(head: bytes, offset: int, *, declared: bool, nested: bool) -> bool:
     """Say if a data set is really written with implicit VR, as pydicom finds it out.
 
@@ -142,10 +137,7 @@ def read(level: Level, end: int, stop: Callable[[int, str | None, int], bool]) -
 
     `context.stopped` holds the element that it ended at, if that is one of `until`.
     """
-    context = level.context
-    source, dataset = context.source, level.dataset
-    encoders, unknown = metadata.ENCODERS[context.little], metadata.unknown_vr
-    keys = KEYS
+    context, source = level.context, level.context.source
     while True:
         if source.position + 8 > end:
             source.skip(max(0, end - source.position))
@@ -153,55 +145,72 @@ def read(level: Level, end: int, stop: Callable[[int, str | None, int], bool]) -
         if source.end - source.position < 8 and not (yield from _another(level)):
             context.stopped = None
             return
-        context.stopped = None
-        base = source.start
-        at = source.position - base
-        room = end - base
-        short, sequence = 0, None
-        file = source.file
-        file.seek(at)
-        try:
-            for tag, vr, length, value, tell, _, _, _, _ in data_element_generator(
-                file, level.implicit, context.little, stop
-            ):
-                number = tag | 0
-                key = keys[number]
-                if tell + length > room and base + tell + length > level.limit:
-                    length = max(0, level.limit - base - tell)  # as pydicom: a sequence's own length counts
-                    value = value[:length] if value else value
-                if vr is None or vr == "UN":
-                    vr = resolve(number, vr, length, level)
-                if vr == "SQ":
-                    sequence = key, tell, length
-                    break
-                if not length:
-                    value = b""
-                elif len(value) < length:
-                    short = tell + length - at
-                    source.inside = name(key)
-                    break
-                dataset[key] = encoders.get(vr, unknown)(value, level, key, base + tell)
-                at = tell + length
-                if at + 8 > room:
-                    break
-        except struct.error:
-            short = 12
-            source.inside = f"the element at byte {base + at}"
-        source.position = base + at
+        short, sequence = _run(level, end, stop)
         if sequence is not None:
-            source.position = base + sequence[1]
-            yield from _sequence(level, sequence[0], sequence[2])
+            yield from _sequence(level, *sequence)
         elif short:
             yield from source.keep(short)
-        elif at + 8 <= room:
-            if context.stopped is not None:
-                if level.until(context.stopped[0]):
-                    source.check()
-                    return
-                if (yield from _stopped(level, *context.stopped)):
-                    return
-            elif _at_item_end(level):
+        elif source.position + 8 > end:
+            continue
+        elif context.stopped is None:
+            if _at_item_end(level):
                 return
+        elif level.until(context.stopped[0]):
+            source.check()
+            return
+        elif (yield from _stopped(level, *context.stopped)):
+            return
+
+
+def _run(
+    level: Level, end: int, stop: Callable[[int, str | None, int], bool]
+) -> tuple[int, tuple[str, int] | None]:
+    """Read those elements that have arrived.
+
+    Gives how many bytes the next element needs, or the tag and length of the sequence whose value is next; neither
+    where pydicom's generator ended by itself, at what `context.stopped` holds if it was stopped.
+    """
+    context, dataset = level.context, level.dataset
+    source, known = context.source, len(dataset)
+    encoders, unknown = metadata.ENCODERS[context.little], metadata.unknown_vr
+    keys = KEYS
+    context.stopped = None
+    base = source.start
+    at = source.position - base
+    room = end - base
+    short, sequence = 0, None
+    file = source.file
+    file.seek(at)
+    try:
+        for tag, vr, length, value, tell, _, _, _, _ in data_element_generator(
+            file, level.implicit, context.little, stop
+        ):
+            number = tag | 0
+            key = keys[number]
+            if tell + length > room and base + tell + length > level.limit:
+                length = max(0, level.limit - base - tell)  # as pydicom: a sequence's own length counts
+                value = value[:length] if value else value
+            if vr is None or vr == "UN":
+                vr = resolve(number, vr, length, level)
+            if vr == "SQ":
+                sequence, at = (key, length), tell
+                break
+            if not length:
+                value = b""
+            elif len(value) < length:
+                short = tell + length - at
+                source.inside = name(key)
+                break
+            dataset[key] = encoders.get(vr, unknown)(value, level, key, base + tell)
+            at = tell + length
+            if at + 8 > room:
+                break
+    except struct.error:
+        short = 12
+        source.inside = f"the element at byte {base + at}"
+    source.position = base + at
+    source.objects += (len(dataset) - known) * ELEMENT
+    return short, sequence
 
 
 def name(key: str) -> str:
@@ -242,6 +251,7 @@ def _stopped(level: Level, tag: int, vr: str | None, length: int) -> Steps[bool]
     """Read the element that pydicom's generator was stopped at; says if it ends the level."""
     context, source, key = level.context, level.context.source, KEYS[tag]
     source.inside = name(key)
+    source.objects += ELEMENT
     if tag in (ITEM, SEQUENCE_END):
         return _lacks_delimiter(level, tag, length)
     if tag == 0 and not length:
@@ -342,6 +352,7 @@ def _sequence(level: Level, key: str, length: int) -> Steps[None]:
     limit = level.limit if length == UNDEFINED else min(source.position + length, level.limit)
     end = sys.maxsize if length == UNDEFINED else limit
     items: list[dict[str, object]] = []
+    source.objects += ELEMENT
     while source.position + 8 <= end:
         if source.end - source.position < 8:
             source.inside = name(key)
@@ -361,6 +372,7 @@ def _sequence(level: Level, key: str, length: int) -> Steps[None]:
             break
         source.position += 8
         item_end = sys.maxsize if size == UNDEFINED else source.position + size
+        source.count(ELEMENT)
         item = level.item(key, len(items) + 1, limit, implicit=True)
         items.append(item.dataset)
         if size:

@@ -12,9 +12,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any, TypeAlias
 
+from dicom_core.representations import metadata
 from dicom_core.representations.source import Source, Steps
 
 Range: TypeAlias = tuple[int, int]
@@ -213,7 +214,7 @@ def native(offset: int, length: int, dataset: Mapping[str, Any]) -> FrameTable:
     """
     if not length:
         return FrameTable()
-    count = max(1, _integer(dataset, "00280008") or 1)
+    count = max(1, metadata.integer(dataset, "00280008") or 1)
     bits = _bits_per_pixel(dataset, length, count) * _area(dataset)
     if not bits or length < count * bits + 7 >> 3:
         if length % count:
@@ -224,22 +225,16 @@ def native(offset: int, length: int, dataset: Mapping[str, Any]) -> FrameTable:
 
 def _area(dataset: Mapping[str, Any]) -> int:
     """Pixels of a frame."""
-    return (_integer(dataset, "00280010") or 0) * (_integer(dataset, "00280011") or 0)
+    return (metadata.integer(dataset, "00280010") or 0) * (metadata.integer(dataset, "00280011") or 0)
 
 
 def _bits_per_pixel(dataset: Mapping[str, Any], length: int, count: int) -> int:
-    samples, allocated = (_integer(dataset, key) or 0 for key in ("00280002", "00280100"))
+    samples, allocated = (metadata.integer(dataset, key) or 0 for key in ("00280002", "00280100"))
     photometric = (dataset.get("00280004", {}).get("Value") or [""])[0]
     whole = count * _area(dataset) * samples * allocated >> 3
     if photometric in ("YBR_FULL_422", "YBR_PARTIAL_422") and samples == 3 and length < whole:
         samples = 2  # two pixels share their colour samples (PS3.3 C.7.6.3.1.2); some files only say so
     return samples * allocated
-
-
-def _integer(dataset: Mapping[str, Any], key: str) -> int | None:
-    """The first value of an element, if it is a whole number that can be counted with."""
-    value = (dataset.get(key, {}).get("Value") or [None])[0]
-    return value if type(value) is int and 0 <= value < 1 << 32 else None
 
 
 def encapsulated(
@@ -252,7 +247,7 @@ def encapsulated(
     for video, whose frames lie in one fragment).
     """
     lengths = fragments.lengths
-    count = max(1, _integer(dataset, "00280008") or 1)
+    count = max(1, metadata.integer(dataset, "00280008") or 1)
     if fragments.lost or not lengths:
         return FrameTable(0, encapsulated=True, offset=fragments.first)
     if len(lengths) == count:
@@ -261,8 +256,7 @@ def encapsulated(
     counts = (
         array("I", [len(lengths)])
         if count == 1
-        else _counts_by_offsets(fragments, count, "<" if little else ">")
-        or _counts_by_markers(fragments, count)
+        else _counts_by_offsets(fragments, count, little=little) or _counts_by_markers(fragments, count)
     )
     if counts is None:
         return FrameTable(0, encapsulated=True, offset=fragments.first)
@@ -281,19 +275,25 @@ def _trims(lengths: array[int], extended: tuple[bytes, bytes] | None, order: str
     return bytes(trims) if consistent and any(trims) and all(0 <= trim < 256 for trim in trims) else b""
 
 
-def _counts_by_offsets(fragments: Fragments, count: int, order: str) -> array[int] | None:
+def _counts_by_offsets(fragments: Fragments, count: int, *, little: bool) -> array[int] | None:
     """Fragments per frame by the Basic Offset Table, if it names `count` fragments in their order."""
     table = fragments.basic_offsets or b""
     if len(table) != count * 4:
         return None
-    offsets = struct.unpack(f"{order}{count}I", table)
-    items = accumulate((length + ITEM_HEADER for length in fragments.lengths), initial=0)
-    numbers = {item: number for number, item in enumerate(items)}
-    firsts = [numbers.get(offset, -1) for offset in offsets]
-    bounds = [*firsts, len(fragments.lengths)]
-    if firsts[0] != 0 or any(low >= high for low, high in pairwise(bounds)):
+    offsets = _integers(table)
+    if not little:
+        offsets.byteswap()
+    if offsets[0]:
         return None
-    return array("I", (high - low for low, high in pairwise(bounds)))
+    counts, current, at = _array(), 0, 0
+    for length in fragments.lengths:
+        if current and len(counts) + 1 < count and at == offsets[len(counts) + 1]:
+            counts.append(current)
+            current = 0
+        current += 1
+        at += length + ITEM_HEADER
+    counts.append(current)
+    return counts if len(counts) == count else None
 
 
 def _counts_by_markers(fragments: Fragments, count: int) -> array[int] | None:
@@ -345,7 +345,8 @@ class Read:
 def plan(table: FrameTable, frames: Sequence[int], gap: int = ITEM_HEADER) -> list[Read]:
     """The fewest ranged reads for a list of frames, without reading anything between that was not asked for.
 
-    A frame is always whole in one read. Frames that are not asked for in their order, or twice, begin a new read.
+    A frame is always whole in one read, and no read is empty: that of an empty frame holds its item's header. Frames
+    that are not asked for in their order, or twice, begin a new read.
     """
     reads: list[Read] = []
     run: list[tuple[Range, ...]] = []
@@ -360,6 +361,8 @@ def plan(table: FrameTable, frames: Sequence[int], gap: int = ITEM_HEADER) -> li
 
 def _read(run: Sequence[tuple[Range, ...]]) -> Read:
     start, length = run[0][0][0], sum(run[-1][-1]) - run[0][0][0]
+    if not length:
+        start, length = start - ITEM_HEADER, ITEM_HEADER
     return Read(start, length, tuple(tuple((at - start, size) for at, size in ranges) for ranges in run))
 
 
@@ -369,17 +372,25 @@ class Cutter:
     __slots__ = ("_at", "_next", "_pieces")
 
     def __init__(self, read: Read) -> None:
-        self._pieces = [(number, *piece) for number, frame in enumerate(read.frames) for piece in frame]
+        self._pieces = [
+            (number, *piece)
+            for number, frame in enumerate(read.frames)
+            for piece in [piece for piece in frame if piece[1]] or frame[:1]
+        ]
         self._at = 0
         self._next = 0
 
     def feed(self, chunk: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield what a chunk holds of frames: (index within the read's frames, bytes)."""
+        """Yield what a chunk holds of frames: (index within the read's frames, bytes).
+
+        No bytes come only once, for a frame that is empty.
+        """
         base, self._at = self._at, self._at + len(chunk)
         while self._next < len(self._pieces):
             number, start, length = self._pieces[self._next]
-            if piece := chunk[max(0, start - base) : max(0, start + length - base)]:
+            piece = chunk[max(0, start - base) : max(0, start + length - base)]
+            if piece or not length:
                 yield number, piece
-            if start + length > self._at:
+            if length and start + length > self._at:
                 return
             self._next += 1

@@ -70,7 +70,13 @@ class Layout:
 
 
 class Reader:
-    """Reads an instance that is pushed into it, chunk by chunk; its memory does not grow with the instance."""
+    """Reads an instance that is pushed into it, chunk by chunk.
+
+    Its memory does not grow with the pixel data, and is bounded whatever the bytes are: by `source.MAX_KEPT` bytes of
+    values, by `source.MAX_OBJECTS` for what is made of them, and by `frames.MAX_FRAGMENTS` lengths of fragments. A
+    call of `feed` reads what it is given: one of a deflated instance inflates at most 1032 times as much, and all of
+    them `source.MAX_INFLATED` bytes.
+    """
 
     __slots__ = ("_begun", "_error", "_inflate", "_layout", "_source", "_steps", "header")
 
@@ -155,7 +161,9 @@ class Reader:
         level = Level(context, implicit=transfer_syntax == IMPLICIT_LITTLE, until=PIXEL_DATA.__contains__)
         transfer_syntax = yield from _encoding(level, transfer_syntax)
         self._begun = level, transfer_syntax
-        yield from datasets.read(level, sys.maxsize, datasets.stop_at_top(context, PIXEL_DATA))
+        yield from datasets.read(
+            level, sys.maxsize, datasets.stop_at(context, datasets.TOP_STOPS | PIXEL_DATA.keys())
+        )
         metadata.settle(context.ambiguous, little=context.little)
         pixel_data = context.stopped
         length = 0

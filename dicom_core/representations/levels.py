@@ -9,7 +9,7 @@ from typing import Any
 
 from dicom_core.record import Dataset
 from dicom_core.representations.charsets import DEFAULT, Encodings
-from dicom_core.representations.source import Source
+from dicom_core.representations.source import ELEMENT, Source
 
 Element = dict[str, Any]
 """One element of DICOM JSON: `{"vr": …, "Value": […]}`."""
@@ -77,6 +77,16 @@ class Level:
             limit=limit,
         )
 
+    def count(self, number: int, size: int = ELEMENT) -> None:
+        """Count what is about to be made of a value toward what a header may take.
+
+        Raises
+        ------
+        InvalidInstance
+            It is too much.
+        """
+        self.context.source.count(number * size)
+
     def problem(self, key: str, reason: str) -> None:
         """Note what is wrong with an element: once for each top-level element, the first wins."""
         self.context.problems.setdefault(self.top or key, reason)
@@ -84,5 +94,6 @@ class Level:
     def locate(self, key: str, vr: str, offset: int, length: int) -> Element:
         """An element whose value stays where it is."""
         path = f"{self.prefix}{key}"
+        self.count(2, len(path) + ELEMENT)
         self.context.bulkdata[path] = (offset, length)
         return {"vr": vr, "BulkDataURI": f"bulkdata/{path}"}

@@ -17,6 +17,10 @@ import orjson
 from dicom_core.record import Dataset
 from dicom_core.representations import charsets, validation
 from dicom_core.representations.levels import Ambiguous, Element, Level
+from dicom_core.representations.source import ELEMENT, NUMBER, TEXT
+
+BULK = b'"BulkDataURI":"'
+"""What stands before the URI of bulk data, and nowhere else, in JSON that orjson wrote."""
 
 INLINE = 1024
 """The most bytes of a binary value that are sent within the metadata."""
@@ -47,8 +51,7 @@ def absolute(json_text: bytes, instance_url: str) -> bytes:
     """Make each BulkDataURI absolute."""
     # The quotation marks within a string value are escaped (\"BulkDataURI\":\"), and a whole string value is never
     # followed by a colon: the pattern is only ever the member itself, which orjson writes without blanks.
-    pattern = b'"BulkDataURI":"'
-    return json_text.replace(pattern, pattern + orjson.dumps(instance_url)[1:-1] + b"/")
+    return json_text.replace(BULK, BULK + orjson.dumps(instance_url)[1:-1] + b"/")
 
 
 def join(json_texts: Iterable[bytes]) -> Iterator[bytes]:
@@ -73,9 +76,9 @@ def settle(pending: Iterable[Ambiguous], *, little: bool) -> None:
 
 
 def integer(dataset: Mapping[str, Any], key: str) -> int | None:
-    """The first value of an element, where it is a whole number."""
-    values = dataset.get(key, {}).get("Value")
-    return values[0] if values and type(values[0]) is int else None
+    """The first value of an element, where it is a whole number that can be counted with."""
+    value = (dataset.get(key, {}).get("Value") or (None,))[0]
+    return value if type(value) is int and 0 <= value < 1 << 32 else None
 
 
 def text(dataset: Mapping[str, Any], key: str) -> str:
@@ -152,6 +155,7 @@ def _number(vr: str, order: str) -> Encoder:
         elif len(value) % size:
             return unreadable(value, level, key, offset)
         else:
+            level.count(len(value) // size, NUMBER)
             values = [*struct.unpack(f"{order}{len(value) // size}{code}", value)]
             if vr == "SS" and key in _LUT_DESCRIPTORS and values[0] < 0:
                 values[0] += 0x10000  # the first value is unsigned whatever the others are (PS3.3 C.11.1.1)
@@ -175,6 +179,7 @@ def _attribute_tag(order: str) -> Encoder:
             return {"vr": "AT"}
         if len(value) % 4:
             return unreadable(value, level, key, offset)
+        level.count(len(value) // 4, TEXT)
         pairs = struct.iter_unpack(order + "HH", value)
         return {"vr": "AT", "Value": [f"{group:04X}{element:04X}" for group, element in pairs]}
 
@@ -197,6 +202,7 @@ def _string(vr: str, *, strip_each: bool = False) -> Encoder:
             if valid(value) is None:
                 _report(vr, [string], level, key)
             return {"vr": vr, "Value": [string]} if string else {"vr": vr}
+        level.count(value.count(b"\\"), TEXT)
         strings = string.split("\\")
         if strip_each:
             strings = [one.strip() for one in strings]
@@ -223,6 +229,8 @@ def _numeric_string(vr: str, fast: Callable[[bytes], Any], slow: Callable[[str],
         value = value.strip(b" \0\t\r\n")
         if not value:
             return {"vr": vr}
+        if b"\\" in value:
+            level.count(value.count(b"\\"), NUMBER)
         if valid(value) is not None and b"e" not in value and b"E" not in value:
             return {"vr": vr, "Value": [fast(one) if one else None for one in value.split(b"\\")]}
         strings = value.decode("latin_1").split("\\")
@@ -245,7 +253,7 @@ def _decimal(string: str) -> float | str | None:
 
 def _whole(string: str) -> int | str | None:
     string = string.strip(" \0")
-    if _DECIMAL(string) is None or len(string) > 32:
+    if len(string) > 32 or _DECIMAL(string) is None:
         return string or None
     number = Decimal(string)
     if number.adjusted() > 15 or number != number.to_integral_value():
@@ -257,6 +265,7 @@ def _decoded(value: bytes, level: Level, key: str) -> str:
     """Text in the character sets of its data set."""
     if value.isascii() and b"\x1b" not in value:
         return value.decode("ascii")
+    level.count(value.count(b"\x1b"))
     string, good = charsets.decode(value, level.encodings)
     if not good:
         level.problem(key, "bytes that its Specific Character Set does not have")
@@ -276,6 +285,7 @@ def _texts(vr: str) -> Encoder:
             if len(string) > longest or not string.isprintable():
                 _report(vr, [string], level, key)
             return {"vr": vr, "Value": [string]}
+        level.count(string.count("\\"), TEXT)
         strings = [one.rstrip("\0 ") for one in string.split("\\")]
         _report(vr, strings, level, key)
         return {"vr": vr, "Value": [one or None for one in strings]}
@@ -315,10 +325,12 @@ def _person_name(value: bytes, level: Level, key: str, offset: int) -> Element:
     string = _decoded(value.rstrip(_BLANKS), level, key)
     if not string:
         return {"vr": "PN"}
+    if "\\" in string:
+        level.count(string.count("\\"))
     names: list[dict[str, str] | None] = []
     for name in string.split("\\"):
         if "=" in name:
-            groups = zip(_GROUPS, name.split("="), strict=False)
+            groups = zip(_GROUPS, name.split("=", 3), strict=False)
             names.append({group: part for group, part in groups if part} or None)
         else:
             names.append({"Alphabetic": name} if name else None)
@@ -332,6 +344,7 @@ def _person_name(value: bytes, level: Level, key: str, offset: int) -> Element:
 def _ambiguous(vr: str) -> Encoder:
     def encode(value: bytes, level: Level, key: str, offset: int) -> Element:
         element: Element = {"vr": vr}
+        level.count(1, ELEMENT + len(level.prefix))
         level.context.ambiguous.append(Ambiguous(element, level, key, vr, offset, len(value), value))
         return element
 

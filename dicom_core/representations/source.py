@@ -20,7 +20,17 @@ Steps: TypeAlias = Generator[None, None, _T]
 MAX_KEPT = 16 << 20
 """The most bytes of a header that are kept in memory; values that are only located do not count."""
 
+MAX_OBJECTS = 64 << 20
+"""The most that the elements, items and values of a header may take as Python objects, by the estimates below."""
+
+ELEMENT, TEXT, NUMBER = 200, 64, 32
+"""Bytes that an element or item, and each of several values of one, take beside the value itself."""
+
+MAX_INFLATED = 1 << 30
+"""The longest data set that is inflated: 1 MiB can be made to inflate to as much."""
+
 _PIECE = 1 << 20
+_SLICE = 16 << 10
 
 
 class InvalidInstance(Exception):
@@ -37,6 +47,7 @@ class Source:
         "data",
         "end",
         "inside",
+        "objects",
         "position",
         "skipped",
         "start",
@@ -50,6 +61,7 @@ class Source:
         self.end = 0
         self.wanted = 0
         self.skipped = 0
+        self.objects = 0
         self.closed = False
         self.inside = "the preamble"
         self._chunks: list[bytes] = []
@@ -89,9 +101,23 @@ class Source:
         yield from self.more(count)
 
     def check(self, count: int = 0) -> None:
-        """Refuse a header that keeps more in memory than `MAX_KEPT`."""
+        """Refuse a header that keeps more in memory than `MAX_KEPT` bytes and `MAX_OBJECTS` of what is made of them."""
+        self.count(0)
         if self.position + count - self.skipped > MAX_KEPT:
             raise self.invalid(f"keeps more than {MAX_KEPT} bytes of values in its header at {self.inside}")
+
+    def count(self, objects: int) -> None:
+        """Refuse a header whose objects take more bytes than `MAX_OBJECTS`; for large ones, before they are made.
+
+        Raises
+        ------
+        InvalidInstance
+            These are too many.
+        """
+        self.objects += objects
+        if self.objects > MAX_OBJECTS:
+            where = f"by byte {self.position}"
+            raise self.invalid(f"has more elements, items and values in its header than can be kept, {where}")
 
     def skip(self, count: int) -> None:
         """Go on behind bytes that are not needed, whether they have arrived or not."""
@@ -149,11 +175,12 @@ class Source:
 
 
 class Inflate:
-    """Inflates a deflated data set (PS3.5 A.5) in pieces of bounded size."""
+    """Inflates a deflated data set (PS3.5 A.5) of up to `MAX_INFLATED` bytes, in pieces of bounded size."""
 
-    __slots__ = ("_inflate",)
+    __slots__ = ("_inflate", "_length")
 
     def __init__(self) -> None:
+        self._length = 0
         self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
 
     @property
@@ -162,22 +189,31 @@ class Inflate:
         return self._inflate.eof
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Inflate a chunk.
+        """Inflate a chunk; what it holds behind the end of the deflated stream is passed over.
 
         Raises
         ------
         InvalidInstance
-            The bytes are not deflated.
+            The bytes are not deflated, or inflate to more than `MAX_INFLATED`.
         """
-        while True:
-            try:
-                piece = self._inflate.decompress(chunk, _PIECE)
-            except zlib.error:
-                raise InvalidInstance(
-                    "the instance holds a deflated data set that cannot be inflated"
-                ) from None
-            if piece:
-                yield piece
-            chunk = self._inflate.unconsumed_tail
-            if self._inflate.eof or (not chunk and len(piece) < _PIECE):
-                return
+        for at in range(0, len(chunk), _SLICE):  # zlib copies what it has not consumed for each piece
+            rest = chunk[at : at + _SLICE]
+            full = True
+            while (rest or full) and not self._inflate.eof:
+                piece = self._inflated(rest)
+                if piece:
+                    yield piece
+                rest, full = self._inflate.unconsumed_tail, len(piece) == _PIECE
+
+    def _inflated(self, chunk: bytes) -> bytes:
+        """The next piece."""
+        try:
+            piece = self._inflate.decompress(chunk, _PIECE)
+        except zlib.error:
+            raise InvalidInstance("the instance holds a deflated data set that cannot be inflated") from None
+        self._length += len(piece)
+        if self._length > MAX_INFLATED:
+            raise InvalidInstance(
+                f"the instance holds a data set that inflates to more than {MAX_INFLATED} bytes"
+            )
+        return piece

@@ -31,7 +31,7 @@ TABLE: dict[str, Rule] = {
     "AS": Rule(4, r"[0-9]{3}[DWMY]"),
     "CS": Rule(16, r"[A-Z0-9 _]*"),
     "DA": Rule(8, rf"[0-9]{{4}}{_MONTH}{_DAY}"),
-    "DS": Rule(16, r" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *"),
+    "DS": Rule(16, r" *[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]+)? *"),
     "DT": Rule(
         26,
         rf"[0-9]{{4}}(?:{_MONTH}(?:{_DAY}(?:{_HOUR}(?:{_MINUTES}(?:{_SECONDS})?)?)?)?)?(?:[+-][01][0-9]{_MINUTES})? ?",
@@ -48,7 +48,10 @@ TABLE: dict[str, Rule] = {
     "UR": Rule(None, r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*"),
     "UT": Rule(None, _PARAGRAPHS),
 }
-"""Leading zeros of a UID's components are let through: real files have them."""
+"""No pattern matches a text in two ways, so that the time is linear in its length.
+
+Leading zeros of a UID's components are let through: real files have them.
+"""
 
 Check = Callable[[bytes], object]
 
@@ -60,11 +63,14 @@ _SURE = {
 
 
 def matcher(vr: str) -> Check:
-    """A check of all values of an element at once; what does not pass is for `reason` to judge."""
+    """A check of all values of an element at once; what does not pass is for `reason` to judge.
+
+    A value that matched is not tried in another way: the groups are atomic, the repetition possessive.
+    """
     length, pattern = TABLE[vr][0], _SURE.get(vr, TABLE[vr][1])
     limit = rf"(?![^\\]{{{length + 1}}})" if length else ""
-    value = rf"(?:{limit}(?:{pattern}))?"
-    return re.compile(rf"{value}(?:\\{value})*".encode("ascii")).fullmatch
+    value = rf"(?>(?:{limit}(?:{pattern}))?)"
+    return re.compile(rf"{value}(?>\\{value})*+".encode("ascii")).fullmatch
 
 
 _ONE = {vr: re.compile(rule.pattern) for vr, rule in TABLE.items()}
@@ -86,7 +92,7 @@ def reason(vr: str, value: str) -> str:
 
 def reason_of_name(value: str) -> str:
     """Say why a person's name is not allowed (PS3.5 6.2.1); empty if it is."""
-    groups = value.split("=")
+    groups = value.split("=", 3)
     if len(groups) > 3:
         return "PN with more than 3 component groups"
     return next(filter(None, (reason("PN", group) for group in groups)), "")

@@ -5,6 +5,7 @@ Nothing is transcoded: what is given has the transfer syntax it was stored with.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from dicom_core.representations import frames as pixels
 from dicom_core.representations import metadata as json
 from dicom_core.representations.bulkdata import Inflater, Window
 from dicom_core.representations.frames import FrameTable
-from dicom_core.representations.instances import is_deflated
+from dicom_core.representations.instances import IMPLICIT_LITTLE, is_deflated
 from dicom_core.resources import Level
 from dicom_core.studies.ahead import ahead
 from dicom_core.web import headers, media_types, multipart
@@ -30,7 +31,6 @@ Read = Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
 Pieces = AsyncIterator[tuple[int, bytes]]
 """Bytes of the parts of an answer, each with the index of its part."""
 
-_IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 _CHUNK = 1 << 18
 """Bytes of metadata that are sent at once."""
 
@@ -123,7 +123,7 @@ def _is_known(request: Request, etag: str) -> bool:
 
 def _pixel_syntax(row: Instance) -> str:
     """The transfer syntax of frames: native little endian pixels are the same, whatever the header's encoding."""
-    if is_deflated(row.transfer_syntax) or row.transfer_syntax == _IMPLICIT_VR_LITTLE_ENDIAN:
+    if is_deflated(row.transfer_syntax) or row.transfer_syntax == IMPLICIT_LITTLE:
         return EXPLICIT_VR_LITTLE_ENDIAN
     return row.transfer_syntax
 
@@ -211,6 +211,7 @@ async def _window(content: AsyncIterator[bytes], start: int, length: int) -> Asy
     inflater, window = Inflater(), Window(start, length)
     async for chunk in content:
         for inflated in inflater.feed(chunk):
+            await asyncio.sleep(0)  # a little that is deflated may be much: others get their turn
             if piece := window.feed(inflated):
                 yield piece
             if window.complete:

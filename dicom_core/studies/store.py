@@ -21,7 +21,7 @@ from dicom_core.errors import (
 )
 from dicom_core.ports import Committed, InstanceStore, Outcome, Stores, Transaction
 from dicom_core.record import Dataset, Instance
-from dicom_core.representations.instances import Header, InvalidInstance, Layout
+from dicom_core.representations.instances import IMPLICIT_LITTLE, Header, InvalidInstance, Layout
 from dicom_core.resources import Level, Resource, is_uid
 from dicom_core.studies import store_response
 from dicom_core.studies.receiving import Part
@@ -32,8 +32,6 @@ from dicom_core.web.messages import Request, Response
 
 PARTS_AT_ONCE = 8
 """Parts of one request that are written to storage at the same time."""
-
-_IMPLICIT_VR = "1.2.840.10008.1.2"
 
 
 async def store(request: Request, stores: Stores) -> Response:
@@ -244,7 +242,7 @@ class _Arrivals:
             await part.write()
             arrival.row = part.instance(layout)
             arrival.comments = _comments(self._request, layout.header)
-            arrival.is_implicit = layout.header.transfer_syntax == _IMPLICIT_VR
+            arrival.is_implicit = layout.header.transfer_syntax == IMPLICIT_LITTLE
         finally:
             self._parts.discard(part)
             part.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import pydicom
@@ -96,6 +97,12 @@ def instance(*elements: bytes, syntax: str = "1.2.840.10008.1.2.1") -> bytes:
     uid = syntax.encode()
     meta = element(0x00020010, "UI", uid + b"\0" * (len(uid) % 2))
     return bytes(128) + b"DICM" + meta + b"".join(elements)
+
+
+def deflated(data: bytes) -> bytes:
+    """A DICOM file whose data set is deflated (PS3.5 A.5)."""
+    compressor = zlib.compressobj(9, wbits=-15)
+    return instance(compressor.compress(data) + compressor.flush(), syntax="1.2.840.10008.1.2.1.99")
 
 
 def value(vr: str, encoded: bytes, tag: int = 0x00091001, before: bytes = b"") -> Element:

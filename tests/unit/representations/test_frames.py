@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+import sys
+import tracemalloc
+from array import array
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pack_bits, unpack_bits
 
 from dicom_core.representations import frames
-from dicom_core.representations.frames import Cutter, FrameTable
+from dicom_core.representations.frames import Cutter, Fragments, FrameTable
 from tests.unit.representations import samples
 from tests.unit.representations.samples import UNDEFINED, element, instance, item
 
@@ -75,6 +78,37 @@ JPEG = (b"\xff\xd8 one \xff\xd9", b"\xff\xd8 two ", b"of two\xff\xd9\0\0", b"\xf
 def test_frames_of_fragments(content: bytes, expected: list[bytes]) -> None:
     """The first source that is consistent tells the frames apart (PS3.5 A.4)."""
     assert cut(content, samples.read(content).frames) == expected
+
+
+@pytest.mark.parametrize("offsets", [(4, 20), (0, 0), (0, 11), (0, 30), (20, 0)])
+def test_frames_of_a_wrong_offset_table(offsets: tuple[int, int]) -> None:
+    """A Basic Offset Table that does not name fragments in their order tells nothing (PS3.5 A.4)."""
+    content = pixels(b"ab", b"cd", b"ef", offsets=struct.pack("<2I", *offsets), count=2)
+
+    assert samples.read(content).frames.count == 0
+
+
+def test_frames_of_an_offset_table_in_big_endian() -> None:
+    """The table is written in the byte order of its data set."""
+    fragments = Fragments(0, lengths=array("I", [2, 2, 2]), basic_offsets=struct.pack(">2I", 0, 20))
+    dataset = {"00280008": {"vr": "IS", "Value": [2]}}
+
+    assert list(frames.encapsulated(fragments, dataset, None, little=False).counts) == [2, 1]
+
+
+def test_frames_of_many_fragments() -> None:
+    """What is kept of a fragment while frames are told apart is a few bytes."""
+    number = 200_000
+    lengths, offsets = array("I", [2]) * number, array("I", range(0, number * 10, 10))
+    fragments = Fragments(0, lengths=lengths + array("I", [2]), basic_offsets=offsets.tobytes())
+    dataset = {"00280008": {"vr": "IS", "Value": [number]}}
+    tracemalloc.start()
+
+    table = frames.encapsulated(fragments, dataset, None, little=sys.byteorder == "little")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (table.count, table.counts[-1], peak < number * 12) == (number, 2, True)
 
 
 def test_frames_of_an_extended_offset_table() -> None:
@@ -295,3 +329,40 @@ def test_cutter_of_chunks(asked: list[int], size: int) -> None:
             for number, piece in cutter.feed(data[at : at + size]):
                 got[number] += piece
         assert got == read.cut(data)
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+@pytest.mark.parametrize(
+    ("fragments", "offsets", "asked", "expected"),
+    [
+        ((b"abcd", b"", b"efgh"), (), [1, 2, 3], [[b"abcd", b"", b"efgh"]]),
+        ((b"abcd", b"", b"efgh"), (), [1, 2], [[b"abcd", b""]]),
+        ((b"abcd", b"", b"efgh"), (), [2, 3], [[b"", b"efgh"]]),
+        ((b"abcd", b"", b"efgh"), (), [2], [[b""]]),
+        ((b"", b"", b""), (), [1, 2, 3], [[b"", b"", b""]]),
+        ((b"", b"", b""), (), [3, 3], [[b"", b""]]),
+        ((b"", b"", b"ab"), (0, 16), [1, 2], [[b"", b"ab"]]),
+        ((b"ab", b"", b"cd", b""), (0, 18), [1, 2], [[b"ab", b"cd"]]),
+    ],
+)
+def test_cutter_of_empty_frames(
+    fragments: tuple[bytes, ...],
+    offsets: tuple[int, ...],
+    asked: list[int],
+    expected: list[list[bytes]],
+    size: int,
+) -> None:
+    """A frame without bytes comes once, as no bytes, so that it has its part; no other frame does so."""
+    table = struct.pack(f"<{len(offsets)}I", *offsets)
+    content = pixels(*fragments, offsets=table, count=len(offsets) or len(fragments))
+    plan = frames.plan(samples.read(content).frames, asked)
+
+    for read, contents in zip(plan, expected, strict=True):
+        data = content[read.start : read.start + read.length]
+        cutter = Cutter(read)
+        pieces = [piece for at in range(0, len(data), size) for piece in cutter.feed(data[at : at + size])]
+        joined = [b"".join(piece for at, piece in pieces if at == number) for number in range(len(contents))]
+        assert (joined, read.cut(data)) == (contents, contents)
+        assert [number for number, piece in pieces if not piece] == [
+            number for number, frame in enumerate(contents) if not frame
+        ]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dicom_core.representations import metadata
+from dicom_core.representations import datasets, metadata, source
 from dicom_core.representations.instances import InvalidInstance, Problem, Reader
 from tests.unit.representations import samples
 from tests.unit.representations.samples import UNDEFINED, element, implicit, instance, item
@@ -389,6 +389,75 @@ def test_reader_of_a_deflated_bomb() -> None:
 
     assert layout.bulkdata == {"7FE00010": (12, 128 << 20)}
     assert peak < 6 << 20
+
+
+def test_reader_of_a_deflated_bomb_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set may be as long as the bound, and is refused beyond it."""
+    data = element(0x7FE00010, "OW", bytes(4 << 20))
+    monkeypatch.setattr(source, "MAX_INFLATED", len(data))
+
+    assert samples.read(samples.deflated(data)).bulkdata == {"7FE00010": (12, 4 << 20)}
+    with pytest.raises(InvalidInstance, match="inflates to more than 4194316 bytes"):
+        samples.read(samples.deflated(data + b"\0"))
+
+
+def _elements(vr: str, number: int, content: bytes = b"") -> bytes:
+    return b"".join(element(0x00090000 + at, vr, content) for at in range(0x1000, 0x1000 + number))
+
+
+def _sequence(content: bytes, number: int) -> bytes:
+    return element(0x00081140, "SQ", item(content) * number)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _sequence(b"", 10_000),
+        _sequence(element(0x00080060, "CS", b"MR"), 8_000),
+        _sequence(_elements("LO", 20), 600),
+        _sequence(_elements("SQ", 20), 600),
+        _sequence(element(0x00280106, "US", b"ab"), 8_000),
+        _sequence(implicit(0x00280106, b"ab"), 8_000),
+        _sequence(element(0x00880200, "OB", item(b""), UNDEFINED) + samples.SEQUENCE_END, 4_000),
+        _elements("LO", 12_000),
+        _elements("SQ", 12_000),
+        *(_elements(vr, 4, bytes(64_000)) for vr in ("US", "UL", "FL", "AT")),
+        *(_elements(vr, 4, b"1\\" * 32_000) for vr in ("PN", "LO", "CS", "UI", "DS", "IS")),
+        _elements("SH", 1, b"\x1b(B" * 20_000),
+    ],
+)
+def test_reader_of_a_header_of_many_objects(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Elements, items and values are counted, not only bytes: what they take in memory is bounded."""
+    monkeypatch.setattr(source, "MAX_OBJECTS", 1 << 20)
+    monkeypatch.setattr(datasets, "KEYS", datasets._Keys())
+    content = instance(content)
+    chunks = [content[at : at + 4096] for at in range(0, len(content), 4096)]
+    tracemalloc.start()
+
+    outcome = samples.attempt(*chunks)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert "has more elements, items and values in its header than can be kept" in str(outcome)
+    assert peak < 4 << 20
+
+
+def test_reader_of_a_long_contour() -> None:
+    """A header may hold a million numbers, as those of radiotherapy do (PS3.3 C.8.8.6)."""
+    contour = implicit(0x30060050, b"-123.45\\" * 1_000_000 + b"1 ")
+
+    dataset = samples.read(instance(contour, syntax="1.2.840.10008.1.2")).header.dataset
+
+    assert len(dataset["30060050"]["Value"]) == 1_000_001
+
+
+def test_reader_of_many_items() -> None:
+    """A header may describe some thousand frames in items of their own (PS3.3 C.7.6.16)."""
+    frame = item(_elements("LO", 4) + element(0x00209113, "SQ", item(element(0x00200032, "DS", b"1\\2\\3 "))))
+
+    dataset = samples.read(instance(element(0x52009230, "SQ", frame * 20_000))).header.dataset
+
+    assert len(dataset["52009230"]["Value"]) == 20_000
 
 
 def test_reader_of_a_cut_deflated_data_set() -> None:
