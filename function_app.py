@@ -180,7 +180,7 @@ async def answer_preflight(req: Request) -> Response:
 # What finishes the transactions: it indexes what was stored, and decides what was broken off
 
 
-@app.timer_trigger(schedule="0 * * * * *", arg_name="timer")
+@app.timer_trigger(schedule="%DicomSweepSchedule%", arg_name="timer")
 async def sweep(timer: func.TimerRequest) -> None:
-    """Every minute."""
+    """As often as the setting says: every minute is prompt, every five cost less while no one calls."""
     await (await stores()).index.sweep()

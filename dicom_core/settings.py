@@ -8,6 +8,7 @@
 | DicomStorage__clientId | client ID of the user-assigned identity, if it is not the default one | |
 | DicomPublicUrl | what URLs begin with, as https://dicom.example.org | X-Forwarded-*, then WEBSITE_HOSTNAME |
 | DicomCorsOrigins | origins whose pages may call, separated by commas; `*` for all, empty for none | `*` |
+| DicomSweepSchedule | when to index and to finish what was broken off, six fields; read by the host | 0 * * * * * |
 | FUNCTIONS_REQUEST_BODY_SIZE_LIMIT | largest request body in bytes; the platform enforces it too | 220200960 |
 """
 

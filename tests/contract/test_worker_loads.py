@@ -165,6 +165,7 @@ def test_sample_settings() -> None:
             "PYTHON_ISOLATE_WORKER_DEPENDENCIES": "1",
             "AzureWebJobsStorage": "UseDevelopmentStorage=true",
             "DicomStorage": "UseDevelopmentStorage=true",
+            "DicomSweepSchedule": "0 * * * * *",
         },
     }
 
