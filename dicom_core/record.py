@@ -96,7 +96,9 @@ def matching(rows: Iterable[Instance], asked: Query) -> list[Dataset]:
 def found(rows: Sequence[Instance], asked: Query, path: Path) -> list[tuple[str, list[Dataset]]]:
     """Where a study is met on the path of a query, and its results there; nothing if it has none."""
     datasets = matching(rows, asked)
-    return [(path.position(study_answer(rows)) or path.last, datasets)] if datasets else []
+    if not datasets:
+        return []
+    return [(path.position(study_answer(rows)) or f"{path.last}|{rows[0].study}", datasets)]
 
 
 def cut(datasets: Sequence[Dataset], asked: Query) -> Page:

@@ -272,6 +272,15 @@ def test_found_on_the_path_of_the_query() -> None:
     assert record.found(rows, asked(Level.STUDY, PatientID="P2"), Path("StudyDate")) == []
 
 
+def test_found_beside_the_path_comes_last() -> None:
+    """A match that no key leads to is not lost, and its place is like no other's."""
+    studies = [[replace(row(1), study=uid)] for uid in ("1", "2")]
+
+    places = [record.found(rows, asked(Level.STUDY), Path("PatientID"))[0][0] for rows in studies]
+
+    assert places == ["~|1", "~|2"]
+
+
 @pytest.mark.parametrize(
     ("limit", "offset", "expected", "more"),
     [(2, 0, ["1", "2"], True), (2, 2, ["3"], False), (3, 0, ["1", "2", "3"], False), (2, 5, [], False)],
