@@ -207,11 +207,6 @@ class Page:
     more: bool
 
 
-def normalise(attribute: Attribute, value: Any) -> str:
-    """Bring a value, as text or as in DICOM JSON, to the form in which equal values are equal (`values`)."""
-    return values.normal(attribute.vr, value)
-
-
 def matches(query: Query, dataset: Mapping[str, Any]) -> bool:
     """Say if an answer at the query's level has all that the query asks for."""
     return satisfies(query.matches, dataset)

@@ -9,7 +9,7 @@ from dicom_core.ports import Transaction
 from dicom_core.resources import Resource
 from dicom_core.storage import rows
 from dicom_core.storage.commit import RACES
-from dicom_core.storage.scan import Scan, read, scan
+from dicom_core.storage.scan import read, scan
 from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table
 
 MOST_NAMED = 20_000
@@ -36,7 +36,7 @@ class Removal:
                 await self._remove(live)
             except Conflict:
                 continue
-            await self._roll_forward(seen)
+            await self._roll_forward(seen.rows, seen.dead)
             return len(live)
         raise StorageUnavailable("the resource is being changed by too many others")
 
@@ -49,9 +49,7 @@ class Removal:
             That of its decision, which is open; None if there is none.
         """
         seen = await read(self._studies, self._partition, rows.EVERY_INSTANCE, _VERSION)
-        left = [row for row in seen.rows if row["version"] in versions]
-        for batch in rows.cut(left, lambda row: rows.named(row)[0]):
-            await self._until_gone(batch, versions)
+        await self._roll_forward(seen.rows, versions)
         await self._until_gone(
             [], versions, self._done([("", "", version) for version in sorted(versions)], etag)
         )
@@ -84,11 +82,11 @@ class Removal:
         properties = rows.Decision(gone=list(gone)).to_entity("done")
         return Operation(Action.INSERT if etag is None else Action.UPSERT, self._change, properties, etag)
 
-    async def _roll_forward(self, seen: Scan) -> None:
-        """Delete rows that another deletion hides and has not come to, or never will: reads of one row see them."""
-        left = [row for row in seen.rows if row["version"] in seen.dead]
+    async def _roll_forward(self, found: Iterable[Entity], hidden: set[str]) -> None:
+        """Delete rows that a deletion hides and has not come to, or never will: reads of one row see them."""
+        left = [row for row in found if row["version"] in hidden]
         for batch in rows.cut(left, lambda row: rows.named(row)[0]):
-            await self._until_gone(batch, seen.dead)
+            await self._until_gone(batch, hidden)
 
     async def _begin(self, leading: Sequence[Operation], batch: Sequence[Entity]) -> str:
         """Insert the decision, first of all, and delete rows; the decision's ETag."""

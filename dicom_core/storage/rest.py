@@ -64,7 +64,6 @@ class Kind(StrEnum):
     TABLE = "table"
     BLOB_WRITE = "blob_write"
     BLOB_READ = "blob_read"
-    LIST = "list"
 
 
 tally: ContextVar[Counter[Kind]] = ContextVar("tally")
