@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 from dicom_core import versions
 from dicom_core.errors import StorageUnavailable
@@ -29,6 +32,16 @@ def blob_name(partition: str, version: str) -> str:
     return f"{partition}/{versions.spread(versions.transaction_of(version))}/{version}.dcm"
 
 
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A blob as a list tells of it; `modified` in seconds since 1970, by the clock of the service."""
+
+    name: str
+    length: int
+    modified: float
+    metadata: Mapping[str, str]
+
+
 class Container:
     """One container of the account; its blobs are written once and never changed."""
 
@@ -37,7 +50,11 @@ class Container:
         self._name = name
 
     async def put(
-        self, name: str, content: Sequence[bytes], metadata: Mapping[str, str] | None = None
+        self,
+        name: str,
+        content: Sequence[bytes],
+        metadata: Mapping[str, str] | None = None,
+        content_type: str = "application/dicom",
     ) -> None:
         """Write a blob with its metadata in one request.
 
@@ -45,7 +62,7 @@ class Container:
         """
         headers = {
             "x-ms-blob-type": "BlockBlob",
-            "x-ms-blob-content-type": "application/dicom",
+            "x-ms-blob-content-type": content_type,
             **_metadata(metadata),
             "If-None-Match": "*",
         }
@@ -95,6 +112,37 @@ class Container:
         end = None if length is None else start + length
         return await self._client.stream(Kind.BLOB_READ, self._path(name), start, end, missing)
 
+    async def blobs(self, prefix: str = "", after: str = "") -> AsyncIterator[Blob]:
+        """List the blobs whose names begin so, in the order of their names; those after a name only."""
+        asked = {"restype": "container", "comp": "list", "include": "metadata", "prefix": prefix}
+        marker = ""
+        while True:
+            query = {**asked, "marker": marker} if marker else asked
+            reply = await self._client.send(Kind.BLOB_LIST, "GET", f"/{self._name}", query=query)
+            if reply.status != 200:
+                raise StorageUnavailable(f"storage refused a list ({reply.error})")
+            answer = ElementTree.fromstring(reply.body)
+            for element in answer.iter("Blob"):
+                blob = _listed(element)
+                if blob.name > after:
+                    yield blob
+            marker = answer.findtext("NextMarker") or ""
+            if not marker:
+                return
+
+    async def exists(self, name: str) -> bool:
+        """Say if there is a blob of this name."""
+        reply = await self._client.send(Kind.BLOB_READ, "HEAD", self._path(name))
+        if reply.status not in (200, 404):
+            raise StorageUnavailable(f"storage refused a read ({reply.error})")
+        return reply.status == 200
+
+    async def delete(self, name: str) -> None:
+        """Delete a blob; one that is gone already is no error."""
+        reply = await self._client.send(Kind.BLOB_DELETE, "DELETE", self._path(name))
+        if reply.status not in (202, 404):
+            raise StorageUnavailable(f"storage refused a delete ({reply.error})")
+
     def _path(self, name: str) -> str:
         return f"/{self._name}/{quote(name)}"
 
@@ -136,6 +184,19 @@ def _uids(resource: Resource) -> dict[str, str]:
         "series": resource.series or "",
         "instance": resource.instance or "",
     }
+
+
+def _listed(element: ElementTree.Element) -> Blob:
+    properties = element.find("Properties")
+    metadata = element.find("Metadata")
+    assert properties is not None
+    modified = parsedate_to_datetime(properties.findtext("Last-Modified") or "")
+    return Blob(
+        element.findtext("Name") or "",
+        int(properties.findtext("Content-Length") or 0),
+        modified.timestamp(),
+        {} if metadata is None else {item.tag: item.text or "" for item in metadata},
+    )
 
 
 def _metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:

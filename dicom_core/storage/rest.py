@@ -64,6 +64,8 @@ class Kind(StrEnum):
     TABLE = "table"
     BLOB_WRITE = "blob_write"
     BLOB_READ = "blob_read"
+    BLOB_LIST = "blob_list"
+    BLOB_DELETE = "blob_delete"
 
 
 tally: ContextVar[Counter[Kind]] = ContextVar("tally")
