@@ -25,6 +25,9 @@ _GATHERED_FROM = {
 }
 """The attributes of a study that list a value of each of its instances."""
 
+LONGEST_WITH_WILD_CARDS = 128
+"""Characters of a value that a pattern is compared with; PS3.5 6.2 allows 64 in a text, or a group of a name."""
+
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
 
 
@@ -296,7 +299,7 @@ def _each_group(vr: str, key: str, value: Any, compare: Callable[[str, str], boo
 
 
 def _has_pattern(pattern: str, text: str) -> bool:
-    return _compiled(pattern).fullmatch(text) is not None
+    return _compiled(pattern).fullmatch(text, 0, LONGEST_WITH_WILD_CARDS) is not None
 
 
 def _has_name_pattern(pattern: str, name: str) -> bool:

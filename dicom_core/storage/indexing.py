@@ -9,15 +9,17 @@ every search until a later run has seen it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from dicom_core import record, versions
 from dicom_core.record import Columns, Dataset
-from dicom_core.storage import journal, rows
+from dicom_core.storage import journal, pointers, rows
 from dicom_core.storage import search_table as search
 from dicom_core.storage.search_table import MOVED, Place, State, Written
 from dicom_core.storage.table_service import (
+    MAX_BATCH_BYTES,
+    MAX_OPERATIONS,
     Action,
     Conflict,
     Entity,
@@ -32,10 +34,15 @@ CLAIM_SECONDS = 15 * 60
 
 @dataclass(slots=True)
 class _Seen:
-    """What one scan of a study has seen: decisions before rows, deletions last."""
+    """What one scan of a study has seen: decisions before rows, deletions last.
+
+    `decided` names the transactions that can be retired, `added` the UIDs of series and instances that have no
+    pointers yet.
+    """
 
     state: State = field(default_factory=State)
     decided: list[str] = field(default_factory=list)
+    added: list[tuple[str, str]] = field(default_factory=list)
     answer: Dataset = field(default_factory=dict)
 
 
@@ -56,11 +63,12 @@ class Indexer:
             seen = await self._scan(partition, study)
             if seen.state.claim and time.time() - seen.state.claimed_at < self._claim_seconds:
                 return False
-            desired = search.desired(seen.answer)
-            state = await self._claim(partition, study, seen.state, desired)
+            places = search.places(seen.answer)
+            state = await self._claim(partition, study, seen.state, places)
             if seen.state.claim:
                 state = await self._take_over(partition, study, state)
-            state = await self._write(partition, state, desired)
+            state = await self._write(partition, state, places, search.row_of(seen.answer))
+            await pointers.point(self._search, partition, study, seen.added)
             await self._put_state(partition, study, replace(state, claim=""))
         except Conflict:
             return False
@@ -72,7 +80,7 @@ class Indexer:
         key = rows.partition_key(partition, study)
         columns = [
             *rows.selected(Columns.ATTRIBUTES),
-            "state",
+            *rows.DECISION_COLUMNS,
             "retired",
             *search.INDEX_COLUMNS,
             *rows.DEAD_COLUMNS,
@@ -89,6 +97,7 @@ class Indexer:
                 if kind == "change":
                     if row["state"] != "open" and not row.get("retired"):
                         seen.decided.append(name)
+                        seen.added += rows.added_uids(row)
                 elif kind == search.INDEX:
                     seen.state = State.from_entity(row)
                 elif kind == "instance":
@@ -97,14 +106,14 @@ class Indexer:
                     dead |= rows.dead(row)
                     deleting.add(name)
         live = [row for row in found if row["version"] not in dead]
+        if seen.state.etag is None or seen.state.claim:
+            seen.added = [rows.named(row)[:2] for row in live]
         seen.answer = record.study_answer(rows.to_instances(live, partition, study))
         seen.decided = [name for name in seen.decided if name not in deleting]
         return seen
 
-    async def _claim(
-        self, partition: str, study: str, state: State, desired: Mapping[Place, Entity]
-    ) -> State:
-        planned = {place: Written() for place in desired} | dict(state.rows)
+    async def _claim(self, partition: str, study: str, state: State, places: Sequence[Place]) -> State:
+        planned = dict.fromkeys(places, Written()) | dict(state.rows)
         claimed = replace(state, rows=planned, claim=versions.new_transaction(), claimed_at=time.time())
         return await self._put_state(partition, study, claimed)
 
@@ -130,11 +139,13 @@ class Indexer:
 
     async def _take_over(self, partition: str, study: str, state: State) -> State:
         """Learn the ETags of the rows that a dead run may have written, then fence it off by writing each anew."""
+        found: dict[Place, Written] = {}
         for place in state.rows:
             row = await self._search.get(
                 search.partition_key(partition, place[0]), place[1], ["RowKey"], etag=True
             )
-            state = state.writing(place, Written(row["odata.etag"] if row else "", ""))
+            found[place] = Written(row["odata.etag"] if row else "", "")
+        state = state.writing(found)
         row = await self._studies.get(
             rows.partition_key(partition, study), search.INDEX, ["claim"], etag=True
         )
@@ -142,26 +153,48 @@ class Indexer:
             raise Conflict(0, 412)
         return state
 
-    async def _write(self, partition: str, state: State, desired: Mapping[Place, Entity]) -> State:
-        """Write what is new or has changed, then mark what is no longer true as moved."""
-        for place, entity in desired.items():
-            digest = search.digest(entity)
-            if state.rows[place].digest != digest:
-                state = await self._write_row(partition, state, place, entity, digest)
-        for place, written in state.rows.items():
-            if place not in desired and written.digest != MOVED:
-                moved = {"moved": f"{time.time():.0f}"}
-                state = await self._write_row(partition, state, place, moved, MOVED)
+    async def _write(self, partition: str, state: State, places: Sequence[Place], row: Entity) -> State:
+        """Write what is new or has changed, and mark what is no longer true as moved; new places first."""
+        digest = search.digest(row)
+        moved = {"moved": f"{time.time():.0f}"}
+        wanted = set(places)
+        changes = [(place, row, digest) for place in places if state.rows[place].digest != digest]
+        changes += [
+            (place, moved, MOVED)
+            for place, written in state.rows.items()
+            if place not in wanted and written.digest != MOVED
+        ]
+        for keyword, batch in _batches(changes):
+            operations = [_operation(place, entity, state.rows[place].etag) for place, entity, _ in batch]
+            etags = await self._search.transact(search.partition_key(partition, keyword), operations)
+            state = state.writing(
+                {place: Written(etag, of) for (place, _, of), etag in zip(batch, etags, strict=True)}
+            )
         return state
 
-    async def _write_row(
-        self, partition: str, state: State, place: Place, entity: Entity, digest: str
-    ) -> State:
-        etag = state.rows[place].etag
-        operation = (
-            Operation(Action.UPSERT, place[1], entity, etag)
-            if etag
-            else Operation(Action.INSERT, place[1], entity)
-        )
-        (etag,) = await self._search.transact(search.partition_key(partition, place[0]), [operation])
-        return state.writing(place, Written(etag, digest))
+
+_Change = tuple[Place, Entity, str]
+"""A search row that is to be written: where, what, and a digest of it."""
+
+
+def _batches(changes: Sequence[_Change]) -> Iterator[tuple[str, list[_Change]]]:
+    """Cut changes into batches of one attribute each, in their order."""
+    by_keyword: dict[str, list[_Change]] = {}
+    for change in changes:
+        by_keyword.setdefault(change[0][0], []).append(change)
+    for keyword, listed in by_keyword.items():
+        most = _at_once(listed)
+        for start in range(0, len(listed), most):
+            yield keyword, listed[start : start + most]
+
+
+def _at_once(changes: Sequence[_Change]) -> int:
+    """How many of some changes one batch takes."""
+    largest = max(len(text) for _, entity, _ in changes for text in entity.values())
+    return min(MAX_OPERATIONS, MAX_BATCH_BYTES // 2 // (4 * largest + 1024))
+
+
+def _operation(place: Place, entity: Entity, etag: str) -> Operation:
+    if etag:
+        return Operation(Action.UPSERT, place[1], entity, etag)
+    return Operation(Action.INSERT, place[1], entity)

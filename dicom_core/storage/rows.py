@@ -46,6 +46,9 @@ Span = tuple[str, str]
 EVERY_INSTANCE: Span = ("instance|", "instance|~")
 CHANGE = "change|"
 DELETING = "~deleting|"
+EVERYTHING = "*"
+"""What an aborted decision drops: every version of the transaction that it does not add."""
+
 _LEVELS = (
     (Level.STUDY, "study", Columns.STUDY),
     (Level.SERIES, "series", Columns.SERIES),
@@ -251,6 +254,11 @@ class Decision:
     gone: list[tuple[str, str, str]] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
 
+    @classmethod
+    def from_entity(cls, entity: Entity) -> Decision:
+        """Decision of a row."""
+        return cls(_list("add", entity), _list("gone", entity), _list("drop", entity))
+
     def to_entity(self, state: str) -> Entity:
         """Properties of the decision's row."""
         lists = {"add": self.add, "gone": self.gone, "drop": self.drop}
@@ -269,10 +277,21 @@ def added(entity: Entity) -> set[str]:
     return {version for _, _, version in _list("add", entity)}
 
 
+def added_uids(entity: Entity) -> list[tuple[str, str]]:
+    """Series and instances that a decision's row says were added."""
+    return [(series, instance) for series, instance, _ in _list("add", entity)]
+
+
 def touched(entity: Entity) -> set[str]:
     """Keys of the instances' rows that a decision's row says were added, replaced or removed."""
     named = (*_list("add", entity), *_list("gone", entity))
     return {f"instance|{series}|{instance}" for series, instance, _ in named}
+
+
+def decided(entity: Entity) -> set[str]:
+    """Versions that a decision's row says were added, replaced, removed or refused."""
+    decision = Decision.from_entity(entity)
+    return {version for _, _, version in (*decision.add, *decision.gone)} | set(decision.drop)
 
 
 def deleting(versions: Iterable[str]) -> Entity:

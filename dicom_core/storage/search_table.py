@@ -21,7 +21,8 @@ from dicom_core.record import Dataset
 from dicom_core.storage import rows
 from dicom_core.storage.table_service import Entity
 
-COLUMNS = ("RowKey", "moved", "answer")
+KEY_COLUMNS = ("RowKey", "moved")
+COLUMNS = (*KEY_COLUMNS, "answer")
 INDEX = "index"
 INDEX_COLUMNS = ("claim", "claimed_at", *rows.numbered("rows"))
 
@@ -69,17 +70,20 @@ class State:
         held = {(keyword, key): Written(etag, digest) for keyword, key, etag, digest in listed}
         return cls(held, entity["claim"], float(entity["claimed_at"]), entity["odata.etag"])
 
-    def writing(self, place: Place, written: Written) -> State:
-        """The state after a search row has been written."""
-        return replace(self, rows={**self.rows, place: written})
+    def writing(self, written: Mapping[Place, Written]) -> State:
+        """The state after search rows have been written."""
+        return replace(self, rows={**self.rows, **written})
 
 
-def desired(answer: Dataset) -> dict[Place, Entity]:
-    """The search rows of a study with an answer, by their places; none if the study is gone."""
-    if not answer:
-        return {}
-    entity = {"answer": rows.fitting(answer)}
-    return {(keyword, key): entity for keyword, keys in access_paths.keys(answer).items() for key in keys}
+def places(answer: Dataset) -> list[Place]:
+    """Where the search rows of a study with an answer lie; nowhere if the study is gone."""
+    found = access_paths.keys(answer) if answer else {}
+    return [(keyword, key) for keyword, keys in found.items() for key in keys]
+
+
+def row_of(answer: Dataset) -> Entity:
+    """Properties of each of these rows."""
+    return {"answer": rows.fitting(answer)}
 
 
 def digest(entity: Mapping[str, Any]) -> str:
@@ -87,9 +91,12 @@ def digest(entity: Mapping[str, Any]) -> str:
     return blake2b(orjson.dumps(entity), digest_size=9).hexdigest()
 
 
-def answer_of(entity: Entity) -> Dataset | None:
-    """The answer that a search row holds; None if the study has moved away from there."""
-    if entity.get("moved"):
-        return None
+def is_moved(entity: Entity) -> bool:
+    """Say if a search row says that its study has moved away from there."""
+    return bool(entity.get("moved"))
+
+
+def answer_of(entity: Entity) -> Dataset:
+    """The answer that a search row holds."""
     answer: Dataset = orjson.loads(entity["answer"])
     return answer

@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any
 from urllib.parse import quote
@@ -21,6 +22,7 @@ from dicom_core.storage.rest import Client, Kind, Reply
 Entity = dict[str, Any]
 """Properties by name; a property with a type JSON lacks has a companion `name@odata.type`."""
 
+MAX_PAGE = 1000
 MAX_OPERATIONS = 100
 MAX_BATCH_BYTES = 4 << 20
 MAX_PROPERTIES = 252
@@ -226,6 +228,11 @@ def check(partition: str, row: str, properties: Mapping[str, Any]) -> None:
         raise ValueError(f"{number} properties; the service takes {MAX_PROPERTIES}")
     if total > MAX_ENTITY_BYTES:
         raise ValueError(f"an entity of {total} bytes; the service takes {MAX_ENTITY_BYTES}")
+
+
+def changed_at(entity: Entity) -> float:
+    """Seconds since 1970 when an entity was last written, by the clock of the service; `Timestamp` must be selected."""
+    return datetime.fromisoformat(entity["Timestamp"]).timestamp()
 
 
 def text_size(text: str) -> int:

@@ -103,6 +103,9 @@ async def test_indexing_a_burst_costs_few_requests(stores: Stores, counts: Count
         x100020_LO="P1",
         x100010_PN={"Alphabetic": "Doe^Jane"},
         x100030_DA="19700101",
+        x080090_PN={"Alphabetic": "Smith^John"},
+        x081030_LO="CT of the chest",
+        x200010_SH="S1",
     )
     levels = {Level.STUDY: values, Level.SERIES: {"00080060": {"vr": "CS", "Value": ["CT"]}}}
     await asyncio.gather(*(keep(index, "1.2", number, levels, partition=partition) for number in range(60)))
@@ -114,6 +117,93 @@ async def test_indexing_a_burst_costs_few_requests(stores: Stores, counts: Count
     counts.clear()
     (answer,) = (await index.search(asked(partition=partition))).datasets
     assert (answer["00201208"]["Value"], counts) == ([60], {Kind.TABLE: 2})
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize(
+    ("level", "parameters", "found", "requests"),
+    [
+        (Level.STUDY, {"PatientName": "*0000AME*"}, 1, 2),
+        (Level.STUDY, {"StudyDescription": "*p 1*"}, 40, 2),
+        (Level.STUDY, {"PatientID": "*003*", "StudyDate": "20200101-20200331"}, 11, 2),
+        (Level.SERIES, {"SeriesInstanceUID": "7.7"}, 1, 3),
+        (Level.INSTANCE, {"SOPInstanceUID": "9.0,9.5", "limit": "1"}, 1, 23),
+    ],
+)
+async def test_search_without_a_study_reads_no_others(
+    stores: Stores,
+    counts: Counter[Kind],
+    level: Level,
+    parameters: dict[str, str],
+    found: int,
+    requests: int,
+) -> None:
+    """What stands anywhere in a value, and UIDs of series and instances, are found by keys of their own.
+
+    A series is one read of the pointers and one of its study; of the 20 studies that hold an instance of one UID, each
+    is read.
+    """
+    index = stores.index
+    assert isinstance(index, TableIndex)
+    partition = f"any{uid()[-12:]}"
+    for number in range(40):
+        values = dataset(
+            x080020_DA="20200201",
+            x100020_LO=f"{number:05d}",
+            x100010_PN={"Alphabetic": f"Some{number:05d}ame"},
+            x081030_LO="Step 1",
+        )
+        series = "7.7" if number == 7 else f"8.{number}"
+        of = Transaction(versions.new_transaction(), f"1.2.{number}", partition)
+        levels = {Level.STUDY: values}
+        await index.begin(of, levels)
+        instance = f"9.{number % 2}"
+        await index.commit(
+            of, [row(of, 0, series=series, instance=instance, attributes=levels)], upsert=False
+        )
+        assert await indexed(index, partition, of.study)
+    counts.clear()
+
+    page = await index.search(asked(level, partition, **parameters))
+
+    assert (len(page.datasets), counts) == (found, {Kind.TABLE: requests})
+
+
+@pytest.mark.parametrize("offset", [0, 10, 550, 640, 690, 800])
+async def test_what_lies_before_the_page_is_counted_by_its_keys(offset: int) -> None:
+    """A page far behind is the one that reading everything would give, with studies in the journal before it."""
+    service = Service()
+    index = service.index()
+    for number in range(700):
+        values = dataset(x080020_DA=f"20{number % 20 + 1:02d}0101")
+        await keep(index, f"1.{number}", 0, {Level.STUDY: values})
+        if number % 40:
+            await indexed(index, DEFAULT_PARTITION, f"1.{number}")
+    everything = (await index.search(asked(limit="1000"))).datasets
+
+    page = await index.search(asked(limit="20", offset=str(offset)))
+
+    assert [one["0020000D"] for one in page.datasets] == [
+        one["0020000D"] for one in everything[offset : offset + 20]
+    ]
+    assert page.more == (offset + 20 < 700)
+
+
+async def test_a_page_evaluates_few_of_the_studies_in_the_journal() -> None:
+    """Studies are read when the answer comes to them: a backlog of 500 is not read for a page of ten."""
+    service = Service()
+    index = service.index()
+    for number in range(500):
+        values = dataset(x080020_DA=f"20200{number % 9 + 1}01", x100010_PN={"Alphabetic": f"N{number:03d}"})
+        await keep(index, f"1.{number}", 0, {Level.STUDY: values})
+    service.requests = 0
+
+    page = await index.search(asked(PatientName="n*", limit="10"))
+
+    assert [one["00100010"]["Value"][0]["Alphabetic"] for one in page.datasets] == [
+        f"N{number:03d}" for number in range(10)
+    ]
+    assert service.requests <= 20
 
 
 @pytest.mark.azurite
@@ -149,7 +239,11 @@ values_of = st.fixed_dictionaries(
 steps = st.lists(
     st.one_of(
         st.tuples(
-            st.just("store"), st.integers(0, 3), st.integers(0, 2), values_of, st.sampled_from(["CT", "MR"])
+            st.sampled_from(["post", "put"]),
+            st.integers(0, 3),
+            st.integers(0, 2),
+            values_of,
+            st.sampled_from(["CT", "MR"]),
         ),
         st.tuples(st.just("delete"), st.integers(0, 3), st.none() | st.integers(0, 2)),
         st.tuples(st.just("index"), st.integers(0, 3)),
@@ -165,6 +259,13 @@ QUESTIONS: list[dict[str, str]] = [
     {"PatientID": "P1"},
     {"PatientID": "P1*"},
     {"PatientID": "*1"},
+    {"PatientID": "*10*"},
+    {"PatientName": "*üLL*"},
+    {"PatientName": "*太*"},
+    {"PatientName": "*oe*", "limit": "2", "offset": "1"},
+    {"PatientName": "doe*", "StudyDate": "20200101-20201231"},
+    {"ModalitiesInStudy": "CT", "StudyDate": "20210101-"},
+    {"AccessionNumber": "*/*"},
     {"PatientName": "doe*"},
     {"PatientName": "jo", "fuzzymatching": "true"},
     {"StudyDate": "20200601-20250131"},
@@ -173,11 +274,14 @@ QUESTIONS: list[dict[str, str]] = [
     {"ModalitiesInStudy": "MR"},
     {"ModalitiesInStudy": "CT,MR", "limit": "2"},
     {"PatientBirthDate": '""', "emptyvaluematching": "true"},
+    {"SeriesInstanceUID": "1.2.3"},
+    {"SOPInstanceUID": "9.1"},
+    {"SOPInstanceUID": "9.0,9.2", "PatientID": "P1"},
 ]
 
 
 async def _step(step: tuple[Any, ...], tables: TableIndex, memory: MemoryIndex) -> None:
-    if step[0] == "store":
+    if step[0] in ("post", "put"):
         _, study, instance, values, modality = step
         levels = {
             Level.STUDY: dataset(**values),
@@ -185,8 +289,10 @@ async def _step(step: tuple[Any, ...], tables: TableIndex, memory: MemoryIndex) 
         }
         of = Transaction(versions.new_transaction(), f"1.{study}", DEFAULT_PARTITION)
         for index in (tables, memory):
-            await index.begin(of, None)
-            await index.commit(of, [row(of, 0, instance=f"9.{instance}", attributes=levels)], upsert=True)
+            await index.begin(of, None if step[0] == "put" else levels)
+            await index.commit(
+                of, [row(of, 0, instance=f"9.{instance}", attributes=levels)], upsert=step[0] == "put"
+            )
     elif step[0] == "delete":
         _, study, instance = step
         resource = Resource(f"1.{study}", *(("1.2.3", f"9.{instance}") if instance is not None else ()))

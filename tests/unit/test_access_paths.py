@@ -21,6 +21,7 @@ def study(uid: str = "1.2", **values: Any) -> dict[str, Any]:
         "StudyDate": ("00080020", "DA"),
         "AccessionNumber": ("00080050", "SH"),
         "ModalitiesInStudy": ("00080061", "CS"),
+        "StudyDescription": ("00081030", "LO"),
         "PatientName": ("00100010", "PN"),
         "PatientID": ("00100020", "LO"),
         "PatientBirthDate": ("00100030", "DA"),
@@ -48,12 +49,35 @@ def test_keys_of_a_study() -> None:
         StudyDate="20250131", PatientID="P/1", PatientName="Doe^Jane=山田", ModalitiesInStudy=["CT", "MR"]
     )
 
-    assert access_paths.keys(answer) == {
+    keys = access_paths.keys(answer)
+
+    assert {keyword: listed for keyword, listed in keys.items() if "." not in keyword} == {
         "StudyDate": ["79749868|1.2"],
         "PatientID": ["p%2f1|79749868|1.2"],
         "PatientName": ["doe^jane|79749868|1.2", "jane|79749868|1.2", "山田|79749868|1.2"],
         "ModalitiesInStudy": ["ct|79749868|1.2", "mr|79749868|1.2"],
     }
+
+
+def test_keys_for_what_stands_anywhere() -> None:
+    """A value has a key from each character on, but for a single last letter; one last ideograph has one."""
+    keys = access_paths.keys(study(PatientID="P-12", PatientName="Do^Jo=山田"))
+
+    assert keys["PatientID.anywhere"] == ["-12|99999999|1.2", "12|99999999|1.2", "p-12|99999999|1.2"]
+    assert [key.partition("|")[0] for key in keys["PatientName.anywhere"]] == [
+        "do^jo",
+        "jo",
+        "o^jo",
+        "山田",
+        "田",
+    ]
+
+
+def test_keys_of_an_overlong_value_are_bounded() -> None:
+    """A value that no standard allows does not make rows without end."""
+    keys = access_paths.keys(study(PatientID="ab" * 5000))
+
+    assert len(keys["PatientID.anywhere"]) <= 128
 
 
 def test_keys_order_newest_first() -> None:
@@ -74,17 +98,27 @@ def test_keys_order_newest_first() -> None:
         ({"StudyDate": "20250101-"}, "StudyDate"),
         ({"PatientID": "P1", "StudyDate": "20250101"}, "PatientID"),
         ({"PatientID": "P1", "AccessionNumber": "A1"}, "AccessionNumber"),
+        ({"PatientID": "*12*"}, "PatientID.anywhere"),
         ({"PatientID": "*1*"}, "StudyDate"),
+        ({"PatientName": "*山*"}, "PatientName.anywhere"),
+        ({"PatientName": "D*smith*"}, "PatientName.anywhere"),
+        ({"PatientName": "Smith*j*"}, "PatientName"),
+        ({"PatientName": "*^*"}, "StudyDate"),
         ({"PatientName": "Doe*"}, "PatientName"),
         ({"PatientName": "jane", "fuzzymatching": "true"}, "PatientName"),
         ({"ModalitiesInStudy": "CT"}, "ModalitiesInStudy"),
+        ({"ModalitiesInStudy": "CT", "StudyDate": "20250101-"}, "ModalitiesInStudy"),
+        ({"ModalitiesInStudy": "CT", "PatientName": "*smith*"}, "PatientName.anywhere"),
+        ({"PatientName": "*ma*", "StudyDate": "20250101"}, "StudyDate"),
+        ({"PatientName": "*smith*", "StudyDate": "20200101-20251231"}, "PatientName.anywhere"),
         ({"ModalitiesInStudy": "CT,MR"}, "StudyDate"),
-        ({"StudyDescription": "Head"}, "StudyDate"),
+        ({"StudyDescription": "Head"}, "StudyDescription.anywhere"),
+        ({"StudyDescription": "*ABDO*"}, "StudyDescription.anywhere"),
         ({"StudyInstanceUID": "1.2"}, "StudyDate"),
     ],
 )
 def test_path_that_narrows_most(parameters: dict[str, str], keyword: str) -> None:
-    """The most selective attribute that has keys is chosen; a wild card at the beginning has none."""
+    """The condition that narrows most is chosen, of those that a range of keys meets."""
     assert access_paths.choose(asked(**parameters)).keyword == keyword
 
 
@@ -98,9 +132,12 @@ ANSWERS = [
         "1.4", StudyDate="19991231", PatientID="X" * 300, PatientName="Yamada^Tarou=山田^太郎=やまだ^たろう"
     ),
     study("1.5", StudyDate="20250131", PatientName="O'Neil^Anne", AccessionNumber="%#?/"),
+    study("1.6", AccessionNumber="A=B", StudyDescription="Head", PatientID="12", StudyDate="20240229"),
+    study("1.7", StudyDescription="^ Neck", PatientName="^Jane", PatientID="111"),
+    study("1.8", StudyDescription="H", PatientName="Null^Ulla"),
 ]
 VALUES = {
-    "PatientID": ["P1", "P*", "p1?", "X" * 300, "X" * 120 + "*"],
+    "PatientID": ["P1", "P*", "p1?", "X" * 300, "X" * 120 + "*", "*1", "*xx*", "?1*"],
     "PatientName": [
         "doe^jane",
         "Doe*",
@@ -112,8 +149,14 @@ VALUES = {
         "o'neil",
         "d?e*",
         "smith",
+        "*ULL*",
+        "*太*",
+        "*^J*",
+        "d*^jane",
+        "*=*山*",
     ],
-    "AccessionNumber": ["a|1", "%#?/", "%*"],
+    "AccessionNumber": ["a|1", "%#?/", "%*", "*#*", "a=b", "*=b", "A*B*"],
+    "StudyDescription": ["Head", "*EAD*", "H*", "^ neck", "*^ n*", "h"],
     "PatientBirthDate": [
         "19700101",
         "1960-1980".replace("1960-1980", "19600101-19801231"),
@@ -126,7 +169,7 @@ VALUES = {
 
 
 @given(
-    chosen=st.dictionaries(st.sampled_from(sorted(VALUES)), st.integers(0, 9), max_size=3),
+    chosen=st.dictionaries(st.sampled_from(sorted(VALUES)), st.integers(0, 19), max_size=3),
     fuzzy=st.booleans(),
 )
 def test_every_match_lies_on_the_path(chosen: dict[str, int], fuzzy: bool) -> None:
@@ -138,6 +181,59 @@ def test_every_match_lies_on_the_path(chosen: dict[str, int], fuzzy: bool) -> No
     for answer in ANSWERS:
         if query.matches(question, answer):
             assert path.position(answer) is not None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "given", "expected"),
+    [
+        ({}, {}, ""),
+        ({}, {"StudyDate": "20250131"}, "79749868"),
+        ({"PatientName": "d*"}, {"StudyDate": "20250131", "PatientName": "Doe^Dan"}, "dan"),
+        ({"PatientName": "d*"}, {"StudyDate": "20250131", "PatientName": "Smith^Jo"}, None),
+        ({"PatientName": "d*"}, {"StudyDate": "20250131"}, "d"),
+        ({"PatientName": "d*"}, {"PatientName": "Doe^Dan"}, "d"),
+    ],
+)
+def test_bound_is_not_behind_where_a_study_may_be_met(
+    parameters: dict[str, str], given: dict[str, str], expected: str | None
+) -> None:
+    """By what a transaction brings, whatever the date; from the first key on where it does not tell enough."""
+    path = access_paths.choose(asked(**parameters))
+
+    assert access_paths.bound(path, "1.2", {Level.STUDY: study(**given)}) == expected
+
+
+def test_bound_by_modality() -> None:
+    """ModalitiesInStudy is gathered from the series."""
+    path = access_paths.choose(asked(ModalitiesInStudy="CT"))
+    series = {"00080060": {"vr": "CS", "Value": ["CT"]}}
+
+    bound = access_paths.bound(path, "1.2", {Level.STUDY: study(StudyDate="20250131"), Level.SERIES: series})
+
+    assert bound == "ct"
+
+
+def test_bound_of_a_study_that_may_come_to_match_by_anything() -> None:
+    """It may be the first on the path."""
+    assert access_paths.bound(access_paths.choose(asked(PatientID="P1")), "1.2", None) == "p1|"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, True),
+        ({"StudyDate": "20250101-20250131"}, True),
+        ({"StudyDate": "20250101"}, True),
+        ({"StudyDate": "20250101", "PatientSex": "F"}, False),
+        ({"PatientID": "P1"}, False),
+        ({"StudyDate": '""', "emptyvaluematching": "true"}, False),
+    ],
+)
+def test_path_suffices(parameters: dict[str, str], expected: bool) -> None:
+    """Only where each study on the path is a result may a search pass over it unread."""
+    question = asked(**parameters)
+
+    assert access_paths.suffices(question, access_paths.choose(question)) is expected
 
 
 def test_position_is_the_first_key_on_the_path() -> None:
