@@ -15,6 +15,8 @@ settings = Settings.from_environment(os.environ)
 stores = bootstrap.stores(settings)
 respond = Responder(settings, stores)
 
+READ = ["GET", "HEAD"]
+
 BASE = "v{version:int}"
 STUDIES = f"{BASE}/studies"
 STUDY = f"{STUDIES}/{{study}}"
@@ -24,49 +26,49 @@ INSTANCE = f"{SERIES}/instances/{{instance}}"
 # Retrieve transaction (PS3.18 10.4), also known as WADO-RS
 
 
-@app.route(route=STUDY, methods=["GET"])
+@app.route(route=STUDY, methods=READ)
 async def retrieve_study(req: Request) -> Response:
     """All instances of a study."""
     return await respond(req, retrieve.instances)
 
 
-@app.route(route=f"{STUDY}/metadata", methods=["GET"])
+@app.route(route=f"{STUDY}/metadata", methods=READ)
 async def retrieve_study_metadata(req: Request) -> Response:
     """The data sets of a study's instances, without bulk data."""
     return await respond(req, retrieve.metadata)
 
 
-@app.route(route=SERIES, methods=["GET"])
+@app.route(route=SERIES, methods=READ)
 async def retrieve_series(req: Request) -> Response:
     """All instances of a series."""
     return await respond(req, retrieve.instances)
 
 
-@app.route(route=f"{SERIES}/metadata", methods=["GET"])
+@app.route(route=f"{SERIES}/metadata", methods=READ)
 async def retrieve_series_metadata(req: Request) -> Response:
     """The data sets of a series' instances, without bulk data."""
     return await respond(req, retrieve.metadata)
 
 
-@app.route(route=INSTANCE, methods=["GET"])
+@app.route(route=INSTANCE, methods=READ)
 async def retrieve_instance(req: Request) -> Response:
     """An instance."""
     return await respond(req, retrieve.instances)
 
 
-@app.route(route=f"{INSTANCE}/metadata", methods=["GET"])
+@app.route(route=f"{INSTANCE}/metadata", methods=READ)
 async def retrieve_instance_metadata(req: Request) -> Response:
     """The data set of an instance, without bulk data."""
     return await respond(req, retrieve.metadata)
 
 
-@app.route(route=f"{INSTANCE}/frames/{{frames}}", methods=["GET"])
+@app.route(route=f"{INSTANCE}/frames/{{frames}}", methods=READ)
 async def retrieve_frames(req: Request) -> Response:
     """Frames of an instance."""
     return await respond(req, retrieve.frames)
 
 
-@app.route(route=f"{INSTANCE}/bulkdata/{{*bulkdata}}", methods=["GET"])
+@app.route(route=f"{INSTANCE}/bulkdata/{{*bulkdata}}", methods=READ)
 async def retrieve_bulkdata(req: Request) -> Response:
     """The value that a BulkDataURI in the metadata stands for."""
     return await respond(req, retrieve.bulkdata)
@@ -102,37 +104,37 @@ async def upsert_study_instances(req: Request) -> Response:
 # Search transaction (PS3.18 10.6), also known as QIDO-RS
 
 
-@app.route(route=STUDIES, methods=["GET"])
+@app.route(route=STUDIES, methods=READ)
 async def search_studies(req: Request) -> Response:
     """Search for studies."""
     return await respond(req, search.studies)
 
 
-@app.route(route=f"{BASE}/series", methods=["GET"])
+@app.route(route=f"{BASE}/series", methods=READ)
 async def search_series(req: Request) -> Response:
     """Search for series of any study."""
     return await respond(req, search.series)
 
 
-@app.route(route=f"{BASE}/instances", methods=["GET"])
+@app.route(route=f"{BASE}/instances", methods=READ)
 async def search_instances(req: Request) -> Response:
     """Search for instances of any study."""
     return await respond(req, search.instances)
 
 
-@app.route(route=f"{STUDY}/series", methods=["GET"])
+@app.route(route=f"{STUDY}/series", methods=READ)
 async def search_study_series(req: Request) -> Response:
     """Search for series of a study."""
     return await respond(req, search.series)
 
 
-@app.route(route=f"{STUDY}/instances", methods=["GET"])
+@app.route(route=f"{STUDY}/instances", methods=READ)
 async def search_study_instances(req: Request) -> Response:
     """Search for instances of a study."""
     return await respond(req, search.instances)
 
 
-@app.route(route=f"{SERIES}/instances", methods=["GET"])
+@app.route(route=f"{SERIES}/instances", methods=READ)
 async def search_series_instances(req: Request) -> Response:
     """Search for instances of a series."""
     return await respond(req, search.instances)
@@ -159,13 +161,13 @@ async def delete_instance(req: Request) -> Response:
     return await respond(req, delete.delete)
 
 
-@app.route(route="health/check", methods=["GET"])
+@app.route(route="health/check", methods=READ)
 async def check_health(req: Request) -> Response:
     """Whether the service can reach its storage."""
     return await respond(req, health.check)
 
 
-@app.route(route=f"{BASE}/{{*path}}", methods=["GET", "POST", "PUT", "DELETE"])
+@app.route(route=f"{BASE}/{{*path}}", methods=["GET", "HEAD", "POST", "PUT", "DELETE"])
 async def answer_unknown(req: Request) -> Response:
     """What is asked of any other path, or by another method."""
     return await respond.unknown(req)

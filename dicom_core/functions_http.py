@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -19,6 +19,7 @@ from dicom_core.errors import BadRequest, PayloadTooLarge, ResourceNotFound, Tra
 from dicom_core.ports import Stores
 from dicom_core.settings import Settings
 from dicom_core.storage.rest import Kind, tally
+from dicom_core.web import compression
 from dicom_core.web.messages import Request, Response
 
 Transaction = Callable[[Request, Stores], Awaitable[Response]]
@@ -37,7 +38,7 @@ _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _COMMON = {
     "api-supported-versions": ", ".join(f"v{version}" for version in VERSIONS),
     "X-Content-Type-Options": "nosniff",
-    "Vary": "Accept",
+    "Vary": "Accept, Accept-Encoding",
 }
 _CORS = {
     "Access-Control-Expose-Headers": "*, Authorization, Content-Length, Content-Location, Content-Range, "
@@ -45,7 +46,7 @@ _CORS = {
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 _PREFLIGHT = {
-    "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, Range, "
     "X-Requested-With",
     "Access-Control-Max-Age": "86400",
@@ -68,7 +69,9 @@ class Responder:
             response = await transaction(request, await self._stores())
             if not isinstance(response.body, bytes) and await http.is_disconnected():
                 response = Response(499)  # no one reads it: what it would cost to encode is saved
-            response = await _begun(response)
+            response = await _begun(compression.compressed(response, dict(http.headers)))
+            if http.method == "HEAD":
+                response = await _without_body(response)
         except TransactionError as error:
             response = Response(error.status, {**_TEXT, **error.headers}, str(error).encode())
         except Exception as error:
@@ -96,6 +99,8 @@ class Responder:
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in http.scope["headers"]
         }
+        if "if-none-match" in headers:
+            headers["if-none-match"] = compression.uncompressed_condition(headers["if-none-match"])
         query = http.scope["query_string"].decode("latin-1")
         return Request(
             method=http.method,
@@ -134,8 +139,8 @@ class Responder:
         if "*" in allowed:
             return {"Access-Control-Allow-Origin": "*", **_CORS}
         if origin is not None and origin in allowed:
-            return {"Access-Control-Allow-Origin": origin, "Vary": "Accept, Origin", **_CORS}
-        return {"Vary": "Accept, Origin"} if allowed else {}
+            return {"Access-Control-Allow-Origin": origin, "Vary": f"{_COMMON['Vary']}, Origin", **_CORS}
+        return {"Vary": f"{_COMMON['Vary']}, Origin"} if allowed else {}
 
 
 class _LogLine:
@@ -205,6 +210,20 @@ async def _begun(response: Response) -> Response:
         if size > AT_ONCE:
             return replace(response, body=_continued(taken, response.body))
     return replace(response, body=taken[0] if len(taken) == 1 else b"".join(taken))
+
+
+async def _without_body(response: Response) -> Response:
+    """What a HEAD is answered: the header fields of the GET, as far as they are known (RFC 9110 9.3.2)."""
+    if isinstance(response.body, bytes):
+        length = str(len(response.body))
+    else:
+        length = response.headers.get("Content-Length", "")
+        async for _ in response.body:  # a body must have begun before it can be closed
+            break
+        if isinstance(response.body, AsyncGenerator):
+            await response.body.aclose()
+    fields = {**response.headers, "Content-Length": length} if length else response.headers
+    return replace(response, headers=fields, body=b"")
 
 
 async def _continued(taken: list[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

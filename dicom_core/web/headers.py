@@ -73,6 +73,17 @@ def parse_range(value: str | None, length: int) -> tuple[int, int] | None:
     return start, min(last, length - 1) - start + 1
 
 
+def accepts_gzip(value: str | None) -> bool:
+    """Say if an Accept-Encoding header takes gzip (RFC 9110 12.5.3)."""
+    if not value or "gzip" not in value.lower():
+        return False
+    for member in split_list(value):
+        coding, parameters = parse_parameters(member)
+        if coding in ("gzip", "x-gzip"):
+            return (first(parameters, "q") or "1").strip("0.") != ""
+    return False
+
+
 def etag(version: str) -> str:
     """The strong entity tag of a version (RFC 9110 8.8.3)."""
     return f'"{version}"'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+import requests
 
 from tests import dicomweb, instances
 from tests.dicomweb import ANY_SYNTAX, DICOM_JSON, SINGLE, Stored, get, made, parts_of, value
@@ -431,7 +432,8 @@ def test_etag(service: str, kept: Kept, path: str) -> None:
     etag = get(url).headers["ETag"]
 
     assert (etag[0], etag[-1], len(etag) > 2) == ('"', '"', True)
-    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+    assert get(url, None, **{"If-None-Match": "*"}).status_code == 304
+    for known in (etag, f"W/{etag}", f'"other", {etag}'):
         answer = get(url, None, **{"If-None-Match": known})
         assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
     assert get(url, None, **{"If-None-Match": '"other"'}).status_code == 200
@@ -553,3 +555,40 @@ def test_etag_of_single_part_and_multipart_differ(service: str, kept: Kept) -> N
 def test_bulkdata_that_is_not_there(service: str, kept: Kept, path: str) -> None:
     """Bulk data is what a BulkDataURI of the metadata names."""
     assert get(f"{service}/{kept.frames.path}{path}", None).status_code == 404
+
+
+@pytest.mark.parametrize("path", RESOURCES)
+def test_head_answers_as_get_without_a_body(service: str, kept: Kept, path: str) -> None:
+    """The same status and header fields, but for a length that only the whole body would tell (RFC 9110 9.3.2)."""
+    url = f"{service}/{kept.frames.path}{path}"
+    got, head = get(url), requests.head(url, timeout=30)
+
+    assert (head.status_code, head.content) == (200, b"")
+    fields = ("Content-Type", "ETag", "Content-Encoding", "Accept-Ranges")
+    assert [head.headers.get(name) for name in fields] == [got.headers.get(name) for name in fields]
+
+
+def test_metadata_is_compressed_for_those_who_accept_it(service: str, kept: Kept) -> None:
+    """JSON shrinks, pixels do not; the compressed representation has an entity tag of its own (RFC 9110 8.8.3)."""
+    url = f"{service}/{kept.frames.path}/metadata"
+    plain = get(url, None, **{"Accept-Encoding": "identity"})
+    small = get(url, None, **{"Accept-Encoding": "br, gzip;q=0.5"})
+    frame = get(f"{service}/{kept.frames.path}/frames/1", SINGLE, **{"Accept-Encoding": "gzip"})
+
+    assert small.json() == plain.json()
+    assert (small.headers.get("Content-Encoding"), plain.headers.get("Content-Encoding")) == ("gzip", None)
+    assert small.headers["ETag"] == plain.headers["ETag"][:-1] + '-gzip"'
+    assert "Content-Encoding" not in frame.headers
+    assert "Accept-Encoding" in small.headers["Vary"]
+    for tag in (small.headers["ETag"], plain.headers["ETag"]):
+        assert get(url, None, **{"If-None-Match": tag}).status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"), [("gzip;q=0", None), ("", None), ("GZIP", "gzip"), ("x-gzip", "gzip")]
+)
+def test_accept_encoding(service: str, kept: Kept, accepted: str, expected: str | None) -> None:
+    """What is not accepted is not used (RFC 9110 12.5.3)."""
+    answer = get(f"{service}/{kept.frames.path}/metadata", None, **{"Accept-Encoding": accepted})
+
+    assert answer.headers.get("Content-Encoding") == expected
