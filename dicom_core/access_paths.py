@@ -6,7 +6,7 @@ row by row. The choice and the order depend on the query alone, so that its page
 
 A key is `{value}|{inverted StudyDate}|{StudyInstanceUID}`: equal values are ordered by date, the newest first. The
 keys of StudyDate have no value before the date; every study has one. What may stand anywhere in a value (`*CHEST*`) is
-looked for among keys of their own, which hold it from each of its characters on (docs/decisions/0008-wild-cards.md).
+looked for among keys that begin with `*` and hold it from each character on (docs/decisions/0008-wild-cards.md).
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ NARROWS = {
 }
 """The attributes that have search rows beside StudyDate; by how many powers of ten one value is taken to narrow."""
 
-ANYWHERE = {
-    "AccessionNumber": "AccessionNumber.anywhere",
-    "PatientID": "PatientID.anywhere",
-    "PatientName": "PatientName.anywhere",
-    "StudyDescription": "StudyDescription.anywhere",
-}
-"""The attributes that viewers look for with `*` on both sides, and what their further rows lie under."""
+ANYWHERE = frozenset(
+    {"AccessionNumber", "PatientID", "PatientName", "ReferringPhysicianName", "StudyDescription"}
+)
+"""The attributes that viewers look for with `*` on both sides."""
+
+ANYWHERE_MARK = "*"
+"""How the keys of what stands anywhere in a value begin; no value's own key does."""
 
 _PER_CHARACTER = 0.8
 _PER_DAY = log10(3650)  # an archive of ten years is narrowed so much by one day
@@ -62,10 +62,10 @@ _LONGEST = 100
 _NO_DATE = "99999999"
 _KEYED = {
     keyword: attribute
-    for keyword in dict.fromkeys((*NARROWS, *ANYWHERE))
+    for keyword in dict.fromkeys((*NARROWS, *sorted(ANYWHERE)))
     if (attribute := attributes.find(keyword))
 }
-_UNKEYABLE = re.compile(r"[/\\#?|~%\x00-\x1f\x7f-\x9f]")
+_UNKEYABLE = re.compile(r"[/\\#?|~%*\x00-\x1f\x7f-\x9f]")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _SILENT = "^ "
 
@@ -111,11 +111,14 @@ def keys(study: Mapping[str, Any]) -> dict[str, list[str]]:
         if not present:
             continue
         texts = [text for value in present for text in _texts(attribute.vr, value) if text]
+        begins: set[str] = set()
         if keyword in NARROWS:
-            found[keyword] = _keys(_by_words(texts) if attribute.vr == "PN" else texts, date, uid)
+            begins.update(map(_keyable, _by_words(texts) if attribute.vr == "PN" else texts))
         if keyword in ANYWHERE:
-            found[ANYWHERE[keyword]] = _keys(_by_characters(texts), date, uid)
-    return {keyword: listed for keyword, listed in found.items() if listed}
+            begins.update(map(_anywhere, _by_characters(texts)))
+        if begins:
+            found[keyword] = sorted(f"{text}|{date}|{uid}" for text in begins)
+    return found
 
 
 def study_of(key: str) -> str:
@@ -160,22 +163,24 @@ def bound(path: Path, study: str, given: Mapping[Level, Dataset] | None) -> str 
 def _paths(keyword: str, condition: Condition, dates: Path) -> Iterator[Path]:
     """The paths on which a condition is met; none if it is met by no range of keys."""
     narrows = NARROWS.get(keyword, _DESCRIPTION)
-    under = keyword if keyword in NARROWS else ANYWHERE[keyword]
+    keyable = _keyable if keyword in NARROWS else _anywhere
     match condition:
         case AnyOf((single,)):
             yield from _paths(keyword, single, dates)
         case SingleValue(vr, value):
             text = value.strip("=").partition("=")[0] if vr == "PN" else value
             if text and (keyword in NARROWS or _begins_a_key(text)):
-                exact = f"{_keyable(text)}|"
-                yield Path(under, exact + dates.first, exact + dates.last, narrows + dates.narrows)
+                exact = f"{keyable(text)}|"
+                yield Path(keyword, exact + dates.first, exact + dates.last, narrows + dates.narrows)
         case WildCard(_, pattern):
             yield from _wild(keyword, pattern, narrows)
         case FuzzyName(words):
             word = max(words, key=len)
-            yield _beginning(under, _keyable(word), min(narrows, _PER_CHARACTER * len(word)))
+            yield _beginning(keyword, _keyable(word), min(narrows, _PER_CHARACTER * len(word)))
         case Range("DA", first, last):
-            yield Path(under, first, f"{last}~" if last else "~", 1.0 if first and last else _NARROWS_LITTLE)
+            yield Path(
+                keyword, first, f"{last}~" if last else "~", 1.0 if first and last else _NARROWS_LITTLE
+            )
 
 
 def _wild(keyword: str, pattern: str, narrows: float) -> Iterator[Path]:
@@ -187,7 +192,7 @@ def _wild(keyword: str, pattern: str, narrows: float) -> Iterator[Path]:
     longest = max((literal.strip(_SILENT) for literal in literals), key=len)
     if keyword in ANYWHERE and _begins_a_key(longest):
         estimate = min(narrows, _PER_CHARACTER * len(longest)) - _NARROWS_LITTLE
-        yield _beginning(ANYWHERE[keyword], _keyable(longest), estimate)
+        yield _beginning(keyword, _anywhere(longest), estimate)
 
 
 def _by_date(condition: Condition | None) -> Path:
@@ -212,7 +217,7 @@ def _narrowed_by(first: str, last: str) -> float:
 
 
 def _beginning(keyword: str, prefix: str, narrows: float) -> Path:
-    prefix = prefix[: _LONGEST + 1]
+    prefix = prefix[: _LONGEST + 2]
     return Path(keyword, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1), narrows)
 
 
@@ -245,13 +250,13 @@ def _begins_a_key(text: str) -> bool:
     return (len(text) > 1 or not text.isascii()) and text[:1] not in _SILENT
 
 
-def _keys(texts: Iterable[str], date: str, uid: str) -> list[str]:
-    return sorted(f"{text}|{date}|{uid}" for text in set(map(_keyable, texts)))
-
-
 def _keyable(text: str) -> str:
     """A value as part of a key, which some characters cannot be; long ones are cut."""
     return _UNKEYABLE.sub(lambda found: f"%{ord(found[0]):02x}", text[:_LONGEST])[:_LONGEST]
+
+
+def _anywhere(text: str) -> str:
+    return ANYWHERE_MARK + _keyable(text)
 
 
 def _inverted(dates: list[Any]) -> str:

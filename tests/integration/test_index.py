@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
@@ -20,7 +21,7 @@ from dicom_core.storage import rows, sweeping
 from dicom_core.storage.indexing import Indexer
 from dicom_core.storage.memory import MemoryIndex
 from dicom_core.storage.rest import Kind
-from dicom_core.storage.sweeping import Sweep
+from dicom_core.storage.table_service import Conflict
 from dicom_core.storage.tables import TableIndex
 from dicom_core.web import search_parameters
 from tests.fake_tables import Service
@@ -370,8 +371,10 @@ async def test_sweep_completes_a_deletion(old: None, monkeypatch: pytest.MonkeyP
     await index.sweep()
 
     assert not any(key.startswith("instance|") for key in stored)
-    monkeypatch.setattr(sweeping.versions, "age_of", lambda name: sweeping.FORGOTTEN + 1)
     await index.sweep()
+    assert any(key.startswith(rows.DELETING) for key in stored)
+    later = time.time() + sweeping.FORGOTTEN + 1
+    monkeypatch.setattr(sweeping.time, "time", lambda: later)
     await index.sweep()
     assert not any(key.startswith(rows.DELETING) for key in stored)
     assert not service.rows("pending", f"{DEFAULT_PARTITION}|0")
@@ -404,8 +407,13 @@ async def test_sweep_closes_a_store_that_was_broken_off(old: None) -> None:
     assert decision["state"] == "done"
 
 
-async def test_sweep_leaves_what_fails_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One study whose storage fails does not keep the others from being indexed."""
+@pytest.mark.parametrize(
+    "error",
+    [StorageUnavailable("a passing fault"), Conflict(0, 404), ValueError("an error of this program")],
+    ids=["storage", "others", "unexpected"],
+)
+async def test_sweep_leaves_what_fails_to_the_next(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """One study that fails does not keep the others from being indexed."""
     service = Service()
     index = service.index()
     for number in range(3):
@@ -414,11 +422,11 @@ async def test_sweep_leaves_what_fails_to_the_next(monkeypatch: pytest.MonkeyPat
 
     async def failing(self: Indexer, partition: str, study: str) -> bool:
         if study == "1.1":
-            raise StorageUnavailable("a passing fault")
+            raise error
         return await indexing(self, partition, study)
 
     monkeypatch.setattr(Indexer, "index", failing)
-    await Sweep(index._studies, index._pending, index._search).run()
+    await index.sweep()
 
     left = service.rows("pending", f"{DEFAULT_PARTITION}|0")
     assert [key.partition("|")[2] for key in left] == ["1.1"]
