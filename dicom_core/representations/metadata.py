@@ -22,6 +22,9 @@ from dicom_core.representations.source import ELEMENT, NUMBER, TEXT
 BULK = b'"BulkDataURI":"'
 """What stands before the URI of bulk data, and nowhere else, in JSON that orjson wrote."""
 
+BETWEEN = b",\n"
+"""What stands between the data sets of an array: no line break is in JSON that orjson wrote."""
+
 INLINE = 1024
 """The most bytes of a binary value that are sent within the metadata."""
 
@@ -55,12 +58,40 @@ def absolute(json_text: bytes, instance_url: str) -> bytes:
 
 
 def join(json_texts: Iterable[bytes]) -> Iterator[bytes]:
-    """A JSON array of the texts, in chunks."""
+    """A JSON array of the texts, in chunks; a line for each."""
     before = b"["
     for text in json_texts:
         yield before + text
-        before = b","
-    yield b"]" if before == b"," else b"[]"
+        before = BETWEEN
+    yield b"]" if before is BETWEEN else b"[]"
+
+
+class Lines:
+    """Unpacks a gzipped array in whole lines, without the brackets around it."""
+
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(wbits=31)
+        self._rest = b""
+        self._begun = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The lines that are complete by the next bytes."""
+        text = self._rest + self._inflater.decompress(chunk)
+        if not self._begun and text:
+            self._begun, text = True, text[1:]
+        end = text.rfind(b"\n") + 1
+        self._rest = text[end:]
+        return text[:end]
+
+    def finish(self) -> bytes:
+        """The last line."""
+        return self._rest[:-1]
+
+
+def rebased(chunk: bytes, base_url: str, to: str) -> bytes:
+    """Whole lines of a JSON array whose URLs begin with another base."""
+    old, new = (BULK + orjson.dumps(url)[1:-1] + b"/" for url in (base_url, to))
+    return chunk.replace(old, new)
 
 
 def settle(pending: Iterable[Ambiguous], *, little: bool) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-async def ahead(coroutines: Iterable[Coroutine[Any, Any, T]]) -> AsyncIterator[T]:
+async def ahead(coroutines: Iterable[Coroutine[Any, Any, T]]) -> AsyncGenerator[T, None]:
     """Yield the results in their order; the next is begun when one is given out, and no more than that."""
     upcoming = iter(coroutines)
     running = _begin(upcoming)

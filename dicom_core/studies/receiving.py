@@ -11,10 +11,9 @@ import hashlib
 from collections import deque
 from collections.abc import Sequence
 
-from dicom_core import attributes
 from dicom_core.ports import InstanceStore
 from dicom_core.record import Instance
-from dicom_core.representations import metadata
+from dicom_core.representations import recording
 from dicom_core.representations.instances import Header, InvalidInstance, Layout, Reader
 from dicom_core.resources import Resource
 
@@ -133,21 +132,12 @@ class Part:
 
     def instance(self, layout: Layout) -> Instance:
         """The row of the record."""
-        header = layout.header
-        return Instance(
-            study=header.study,
-            series=header.series,
-            instance=header.instance,
+        return recording.row(
+            layout,
             partition=self.resource.partition,
             version=self.version,
-            sop_class=header.sop_class,
-            transfer_syntax=header.transfer_syntax,
             length=self.length,
             digest=self._digest.hexdigest(),
-            attributes=attributes.extract(header.dataset),
-            header=metadata.pack(header.dataset),
-            frames=layout.frames.to_bytes(),
-            bulkdata=layout.bulkdata,
         )
 
     async def _stage(self, size: int) -> None:

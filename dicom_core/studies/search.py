@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+
 import orjson
 
 from dicom_core.ports import Stores
 from dicom_core.record import Dataset
 from dicom_core.representations import metadata as json
+from dicom_core.representations import native
 from dicom_core.resources import Level, Resource
-from dicom_core.web import media_types, search_parameters
+from dicom_core.web import media_types, multipart, search_parameters
 from dicom_core.web.media_types import Category
 from dicom_core.web.messages import Request, Response
 
@@ -38,8 +42,20 @@ async def _search(request: Request, stores: Stores, level: Level) -> Response:
     headers = {"Warning": ", ".join(f'299 dicom-functions "{text}"' for text in warnings)} if warnings else {}
     if not page.datasets:
         return Response(204, headers)
-    body = b"[" + b",".join(_encoded(request, level, dataset) for dataset in page.datasets) + b"]"
-    return Response(200, {"Content-Type": offer.content_type, **headers}, body)
+    texts = [_encoded(request, level, dataset) for dataset in page.datasets]
+    if offer.media_type == media_types.DICOM_XML:
+        return _as_xml(headers, texts)
+    return Response(200, {"Content-Type": offer.content_type, **headers}, b"[" + b",".join(texts) + b"]")
+
+
+def _as_xml(headers: Mapping[str, str], texts: Sequence[bytes]) -> Response:
+    """Each result as a document of its own (PS3.18 10.6.3.3)."""
+    documents = [native.document(orjson.loads(text)) for text in texts]
+    boundary = blake2b(b"".join(documents), digest_size=16).hexdigest()
+    encoder, content_type = multipart.Encoder(boundary), {"Content-Type": media_types.DICOM_XML}
+    body = b"".join(piece for document in documents for piece in (encoder.head(content_type), document))
+    fields = {"Content-Type": media_types.related(media_types.DICOM_XML, boundary), **headers}
+    return Response(200, fields, body + encoder.tail())
 
 
 def _encoded(request: Request, level: Level, dataset: Dataset) -> bytes:

@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 
 from dicom_core.record import Dataset
+from dicom_core.representations import native
 from dicom_core.resources import Resource
+from dicom_core.web import media_types
 from dicom_core.web.media_types import DICOM_JSON
 from dicom_core.web.messages import Request, Response
 
@@ -57,8 +59,8 @@ def respond(request: Request, results: Sequence[Result], content_type: str = DIC
         dataset["00081198"] = _value("SQ", *map(_failed, failed))
     if stored:
         dataset["00081199"] = _value("SQ", *(_referenced(request, result) for result in stored))
-    headers = {"Content-Type": content_type}
-    return Response(_status(request, stored, failed), headers, orjson.dumps(dataset))
+    encode = native.document if content_type == media_types.DICOM_XML else orjson.dumps
+    return Response(_status(request, stored, failed), {"Content-Type": content_type}, encode(dataset))
 
 
 def _status(request: Request, stored: Sequence[Result], failed: Sequence[Result]) -> int:

@@ -21,9 +21,11 @@ from dicom_core.web.messages import Request
 
 DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
+DICOM_XML = "application/dicom+xml"
 JSON = "application/json"
 OCTET_STREAM = "application/octet-stream"
 RELATED = "multipart/related"
+ZIP = "application/zip"
 
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
@@ -318,7 +320,8 @@ def _best(acceptable: Acceptable, transfer_syntax: str, document: str | None) ->
 def _offers(acceptable: Acceptable, transfer_syntax: str, document: str | None) -> Iterator[Offer]:
     """What an object can be given as, in this service's order: multipart before single."""
     if acceptable.category is Category.METADATA:
-        yield from (Offer(media_type, None, multipart=False) for media_type in (DICOM_JSON, JSON))
+        yield from (Offer(media_type, None, multipart=False) for media_type in (DICOM_JSON, JSON, DICOM_XML))
+        yield Offer(DICOM_XML, None, multipart=True)
         return
     for multipart in (True, False) if acceptable.single else (True,):
         yield Offer(_DEFAULT[acceptable.category], transfer_syntax, multipart)
@@ -326,6 +329,8 @@ def _offers(acceptable: Acceptable, transfer_syntax: str, document: str | None) 
             yield Offer(COMPRESSED[transfer_syntax], transfer_syntax, multipart)
         if acceptable.category is Category.BULKDATA and document and _MEDIA_TYPE.fullmatch(document):
             yield Offer(document, None, multipart)
+    if acceptable.category is Category.INSTANCES:
+        yield Offer(ZIP, None, multipart=False)
 
 
 class _Fit(IntEnum):
@@ -342,6 +347,8 @@ def _fit(media_range: MediaRange, offer: Offer) -> _Fit:
         return _Fit.NONE
     syntaxes = media_range.transfer_syntaxes
     content = media_range.content
+    if offer.media_type == ZIP and content != ZIP:  # for those who ask for it by its name
+        return _Fit.NONE
     if not _covers(content, offer.media_type):
         # A viewer that prefers one codec adds transfer-syntax=* to it, and decodes what the part says it is.
         instead = offer.media_type == OCTET_STREAM and len(syntaxes) > 1 and "*" in syntaxes

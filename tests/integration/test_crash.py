@@ -103,5 +103,5 @@ async def rows_left(stores: Stores, partition: str, scenario: Scenario) -> list[
         if (
             await answer(retrieve.instances, request(partition, scenario.study, scenario.series, uid), stores)
         )[0]
-        != 404
+        not in (404, 410)
     ]

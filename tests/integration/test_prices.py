@@ -10,7 +10,7 @@ import pytest
 from dicom_core.ports import Stores
 from dicom_core.resources import Level, Resource
 from dicom_core.storage.rest import Kind
-from dicom_core.studies import delete, retrieve, search, store
+from dicom_core.studies import bulkdata, delete, retrieve, search, store
 from dicom_core.web.messages import Request
 from tests import instances
 from tests.storage import BASE, Transaction, answer, request, store_request
@@ -153,12 +153,12 @@ RESOURCES: Sequence[tuple[str | None, str | None]] = [(None, None), (SERIES, Non
 async def test_metadata(
     stores: Stores, counts: Counter[Kind], series: str | None, instance: str | None
 ) -> None:
-    """Metadata are in the rows: no blob is read."""
+    """Metadata are in the rows: no blob is read; of a series or a study it is looked first if they are packed."""
     study = instances.uid()
     await answer(store.store, store_request(files(study, 3), "Microsoft.Default"), stores)
 
     asked = request("Microsoft.Default", study, series, instance)
-    assert await cost(retrieve.metadata, asked, stores, counts) == price(table=1)
+    assert await cost(retrieve.metadata, asked, stores, counts) == price(table=1 if instance else 2)
 
 
 @pytest.mark.parametrize(("instance", "blobs"), [(None, 3), (f"{SERIES}.0", 1)], ids=["series", "instance"])
@@ -182,4 +182,4 @@ async def test_frames(stores: Stores, counts: Counter[Kind], listed: str, blobs:
 
     resource = Resource(study, SERIES, f"{SERIES}.0")
     asked = Request("GET", resource, BASE, variables={"frames": listed})
-    assert await cost(retrieve.frames, asked, stores, counts) == price(table=1, blob_read=blobs)
+    assert await cost(bulkdata.frames, asked, stores, counts) == price(table=1, blob_read=blobs)

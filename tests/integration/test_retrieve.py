@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pydicom
 import pytest
@@ -551,7 +553,7 @@ def test_etag_of_single_part_and_multipart_differ(service: str, kept: Kept) -> N
     assert get(url, None).content == several.content
 
 
-@pytest.mark.parametrize("path", ["/bulkdata", "/bulkdata/", "/bulkdata/zz"])
+@pytest.mark.parametrize("path", ["/bulkdata/zz", "/bulkdata/zz/1"])
 def test_bulkdata_that_is_not_there(service: str, kept: Kept, path: str) -> None:
     """Bulk data is what a BulkDataURI of the metadata names."""
     assert get(f"{service}/{kept.frames.path}{path}", None).status_code == 404
@@ -592,3 +594,82 @@ def test_accept_encoding(service: str, kept: Kept, accepted: str, expected: str 
     answer = get(f"{service}/{kept.frames.path}/metadata", None, **{"Accept-Encoding": accepted})
 
     assert answer.headers.get("Content-Encoding") == expected
+
+
+XML = "application/dicom+xml"
+
+
+@pytest.mark.parametrize("accept", [XML, f'multipart/related; type="{XML}"'])
+def test_metadata_as_xml(service: str, kept: Kept, accept: str) -> None:
+    """A document for each instance, in parts; alone for one instance whose document alone is asked for (PS3.18 F.3)."""
+    study = get(f"{service}/studies/{kept.frames.study}/metadata", accept)
+    instance = get(f"{service}/{kept.frames.path}/metadata", accept)
+
+    documents = [content for header, content in parts_of(study) if f"Content-Type: {XML}" in header]
+    alone = instance.content if accept == XML else parts_of(instance)[0][1]
+    assert len(documents) == len(get(f"{service}/studies/{kept.frames.study}/metadata").json())
+    assert alone in documents
+    assert f'<Value number="1">{kept.frames.instance}</Value>'.encode() in alone
+    assert f'<BulkData uri="{service}/{kept.frames.path}/bulkdata/7FE00010"/>'.encode() in alone
+    assert instance.headers["ETag"] != get(f"{service}/{kept.frames.path}/metadata").headers["ETag"]
+
+
+def test_all_bulkdata(service: str, kept: Kept) -> None:
+    """Each value is a part that says where it can be had alone (PS3.18 10.4.1.1.5)."""
+    answer = get(f"{service}/{kept.frames.path}/bulkdata")
+
+    parts = parts_of(answer)
+    assert [content for _, content in parts] == [kept.private, b"".join(FRAMES)]
+    for header, content in parts:
+        location = header.partition("Content-Location: ")[2].partition("\r\n")[0]
+        assert get(location, OCTETS).content == content
+
+
+@pytest.mark.parametrize("level", ["study", "series", "instance"])
+def test_pixeldata(service: str, kept: Kept, level: str) -> None:
+    """The pixel data of all instances, without other bulk data (PS3.18 10.4.1.1.7)."""
+    one = kept.frames
+    path = {"study": 2, "series": 4, "instance": 6}[level]
+
+    answer = get(f"{service}/{'/'.join(one.path.split('/')[:path])}/pixeldata")
+
+    contents = [content for _, content in parts_of(answer)]
+    assert b"".join(FRAMES) in contents
+    assert kept.private not in contents
+    assert len(contents) == len(get(f"{service}/{'/'.join(one.path.split('/')[:path])}/metadata").json())
+
+
+def test_pixeldata_of_compressed_frames(service: str, kept: Kept) -> None:
+    """Encapsulated frames are parts of their own, and their location is the frame."""
+    ((header, content),) = parts_of(get(f"{service}/{kept.compressed.path}/pixeldata"))
+
+    assert f"Content-Location: {service}/{kept.compressed.path}/frames/1" in header
+    assert content == parts_of(get(f"{service}/{kept.compressed.path}/frames/1"))[0][1]
+
+
+def test_pixeldata_that_is_not_there(service: str) -> None:
+    """An instance without pixels has none."""
+    one = made(Modality="SR", PixelData=None)
+    dicomweb.keep(service, one)
+
+    assert get(f"{service}/{one.path}/pixeldata").status_code == 404
+
+
+@pytest.mark.parametrize("ask", ["header", "parameter"])
+def test_zip(service: str, kept: Kept, ask: str) -> None:
+    """A study as one file, for people: each instance as it was stored, in a folder for each series."""
+    first, second = kept.images
+    url = f"{service}/studies/{first.study}"
+
+    answer = (
+        get(url, "application/zip") if ask == "header" else get(f"{url}?accept=application/zip", "text/html")
+    )
+
+    assert answer.headers["Content-Type"] == "application/zip"
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{first.study}.zip"'
+    with ZipFile(BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        for one in (first, second):
+            assert archive.read(f"{one.series}/{one.instance}.dcm") == one.content
+        assert len(archive.namelist()) == len(get(f"{url}/metadata").json())
+    assert get(url, "application/zip", **{"If-None-Match": answer.headers["ETag"]}).status_code == 304

@@ -499,3 +499,18 @@ def test_slicer(service: str, kept: Kept) -> None:
         pages.extend(page)
 
     assert kept.numbers(pages) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/dicom+xml", 'multipart/related; type="application/dicom+xml"']
+)
+def test_results_as_xml(service: str, accept: str) -> None:
+    """A part for each result (PS3.18 10.6.3.3)."""
+    one = dicomweb.made()
+    dicomweb.keep(service, one)
+
+    answer = dicomweb.get(f"{service}/studies?StudyInstanceUID={one.study}", accept)
+
+    ((header, document),) = dicomweb.parts_of(answer)
+    assert "Content-Type: application/dicom+xml" in header
+    assert f'keyword="StudyInstanceUID"><Value number="1">{one.study}</Value>'.encode() in document

@@ -337,7 +337,7 @@ def test_select_of_no_document() -> None:
         pytest.param("application/dicom+json; transfer-syntax=1.2", "application/dicom+json", id="no-syntax"),
         pytest.param("application/dicom+json;q=0.1, application/json", "application/json", id="higher-q"),
         pytest.param("application/dicom+json;q=0, */*", "application/json", id="q-0-excludes"),
-        pytest.param('multipart/related; type="application/dicom+xml", */*;q=.1', "application/dicom+json", id="xml"),
+        pytest.param("application/dicom+xml, application/dicom+json", "application/dicom+json", id="xml"),
         pytest.param(NAVIGATION, "application/dicom+json", id="browser-navigation"),
     ],
 )  # fmt: skip
@@ -348,6 +348,23 @@ def test_select_of_metadata(accept: str | None, expected: str, single: bool) -> 
 
     assert offer.content_type == expected
     assert not offer.multipart
+
+
+@pytest.mark.parametrize(
+    ("accept", "multipart"),
+    [
+        ("application/dicom+xml", False),
+        ('multipart/related; type="application/dicom+xml"', True),
+        ("multipart/related", True),
+        ('multipart/related; type="application/dicom+xml", */*;q=.1', True),
+        ("application/dicom+json;q=0.1, application/dicom+xml", False),
+    ],
+)
+def test_select_of_metadata_as_xml(accept: str, multipart: bool) -> None:
+    """XML for those who prefer it: a part for each instance, or one document (PS3.18 8.7.3.2)."""
+    offer = media_types.negotiate(request(accept), METADATA, single=True).select()
+
+    assert (offer.content_type, offer.multipart) == ("application/dicom+xml", multipart)
 
 
 @pytest.mark.parametrize(
@@ -394,8 +411,6 @@ def test_select_of_several(accept: str, category: Category, media_type: str) -> 
             id="frames-q-0-of-a-codec",
         ),
         pytest.param(BULKDATA, "text/html", id="bulkdata-html"),
-        pytest.param(METADATA, "application/dicom+xml", id="metadata-xml"),
-        pytest.param(METADATA, 'multipart/related; type="application/dicom+xml"', id="metadata-related-xml"),
         pytest.param(
             METADATA, 'multipart/related; type="application/dicom+json"', id="metadata-related-json"
         ),

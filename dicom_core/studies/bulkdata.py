@@ -1,0 +1,173 @@
+"""Retrieve transaction (PS3.18 10.4), also known as WADO-RS: frames, bulk data and pixel data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from dicom_core import resources
+from dicom_core.errors import ResourceNotFound
+from dicom_core.ports import InstanceStore, Stores
+from dicom_core.record import Columns, Instance
+from dicom_core.representations import frames as pixels
+from dicom_core.representations.frames import FrameTable
+from dicom_core.representations.instances import IMPLICIT_LITTLE, is_deflated
+from dicom_core.studies import payloads
+from dicom_core.studies.payloads import Pieces, Read
+from dicom_core.web import media_types
+from dicom_core.web.media_types import EXPLICIT_VR_LITTLE_ENDIAN, Category, Offer
+from dicom_core.web.messages import Request, Response
+
+
+async def frames(request: Request, stores: Stores) -> Response:
+    """Frames of an instance, in the order they were asked for (PS3.18 10.4.1.1.6)."""
+    numbers = resources.parse_frames(request.variables["frames"])
+    acceptable = media_types.negotiate(request, Category.FRAMES, single=len(numbers) == 1)
+    (row,) = await payloads.records(request, stores, Columns.PIXELS)
+    table = FrameTable.from_bytes(row.frames)
+    beyond = next((number for number in numbers if number > table.count), None)
+    if beyond is not None:
+        raise ResourceNotFound(
+            f"there is no frame {beyond}; of the instance's frames {table.count} can be had"
+        )
+    offer = acceptable.select(_pixel_syntax(row))
+    if known := payloads.not_modified(request, payloads.etag_of(row.version, [offer])):
+        return known
+    return await _frames(request, stores.instances, row, offer, table, numbers)
+
+
+async def bulkdata(request: Request, stores: Stores) -> Response:
+    """The value that a BulkDataURI of the metadata stands for (PS3.18 10.4.1.1.5)."""
+    acceptable = media_types.negotiate(request, Category.BULKDATA, single=True)
+    (row,) = await payloads.records(request, stores, Columns.PIXELS)
+    path = request.variables.get("bulkdata", "")
+    location = row.bulkdata.get(path)
+    if location is None:
+        raise ResourceNotFound("there is no such bulk data in the instance")
+    offer, table = acceptable.select(_syntax(row, path)), FrameTable.from_bytes(row.frames)
+    etag = payloads.etag_of(row.version, [offer])
+    if known := payloads.not_modified(request, etag):
+        return known
+    if _is_framed(path, table):
+        numbers = range(1, table.count + 1)
+        return await _frames(request, stores.instances, row, offer, table, numbers)
+    read = payloads.reader(stores.instances, row)
+    if offer.multipart:
+        return payloads.several([offer], row.version, payloads.numbered(await read(*location)))
+    return await payloads.single(request, offer, etag, read, location)
+
+
+async def all_bulkdata(request: Request, stores: Stores) -> Response:
+    """All bulk data of the Target Resource's instances, pixel data included (PS3.18 10.4.1.1.5)."""
+    return await _every(request, stores, lambda path: True)
+
+
+async def pixel_data(request: Request, stores: Stores) -> Response:
+    """The pixel data of the Target Resource's instances (PS3.18 10.4.1.1.7)."""
+    return await _every(request, stores, pixels.ELEMENTS.__contains__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of an answer: bulk data, or a frame of encapsulated pixel data; and what it is called."""
+
+    row: Instance
+    path: str
+    number: int | None
+    offer: Offer
+
+
+async def _every(request: Request, stores: Stores, is_wanted: Callable[[str], bool]) -> Response:
+    """Each value of bulk data as a part, with its Content-Location; of encapsulated pixel data each frame."""
+    acceptable = media_types.negotiate(request, Category.BULKDATA, single=False)
+    rows = await payloads.records(request, stores, Columns.PIXELS)
+    parts: list[_Part] = []
+    for row in rows:
+        table = FrameTable.from_bytes(row.frames)
+        for path in filter(is_wanted, row.bulkdata):
+            offer = acceptable.select(_syntax(row, path))
+            numbers = range(1, table.count + 1) if _is_framed(path, table) else (None,)
+            parts += (_Part(row, path, number, offer) for number in numbers)
+    if not parts:
+        raise ResourceNotFound(f"there is none in {request.resource.path}")
+    version, offers = payloads.version_of(request, rows), [part.offer for part in parts]
+    if known := payloads.not_modified(request, payloads.etag_of(version, offers)):
+        return known
+    locations = [f"{request.url(part.row.resource)}/{_name(part)}" for part in parts]
+    return payloads.several(offers, version, _contents(stores.instances, parts), locations)
+
+
+def _name(part: _Part) -> str:
+    return f"bulkdata/{part.path}" if part.number is None else f"frames/{part.number}"
+
+
+async def _contents(store: InstanceStore, parts: Sequence[_Part]) -> Pieces:
+    """The bytes of parts; of the frames of one instance in as few reads as they lie together."""
+    index = 0
+    while index < len(parts):
+        part = parts[index]
+        read = payloads.reader(store, part.row)
+        if part.number is None:
+            async for chunk in await read(*part.row.bulkdata[part.path]):
+                yield index, chunk
+            index += 1
+            continue
+        table = FrameTable.from_bytes(part.row.frames)
+        async for frame, piece in _cut(read, table, range(1, table.count + 1)):
+            yield index + frame, piece
+        index += table.count
+
+
+def _pixel_syntax(row: Instance) -> str:
+    """The transfer syntax of frames: native little endian pixels are the same, whatever the header's encoding."""
+    if is_deflated(row.transfer_syntax) or row.transfer_syntax == IMPLICIT_LITTLE:
+        return EXPLICIT_VR_LITTLE_ENDIAN
+    return row.transfer_syntax
+
+
+def _syntax(row: Instance, path: str) -> str:
+    return _pixel_syntax(row) if path in pixels.ELEMENTS else EXPLICIT_VR_LITTLE_ENDIAN
+
+
+def _is_framed(path: str, table: FrameTable) -> bool:
+    """Say if bulk data are encapsulated frames, which are given one by one."""
+    return path in pixels.ELEMENTS and table.encapsulated and table.count > 0
+
+
+async def _frames(
+    request: Request,
+    store: InstanceStore,
+    row: Instance,
+    offer: Offer,
+    table: FrameTable,
+    numbers: Sequence[int],
+) -> Response:
+    read = payloads.reader(store, row)
+    pieces = _cut(read, table, numbers) if table.aligned else _shifted(read, table, numbers)
+    if offer.multipart:
+        return payloads.several([offer] * len(numbers), row.version, pieces)
+    etag = payloads.etag_of(row.version, [offer])
+    ranges = table.locate(numbers[0])
+    if len(ranges) == 1 and table.aligned:
+        return await payloads.single(request, offer, etag, read, ranges[0])
+    fields = {"Content-Type": offer.content_type, "ETag": etag}
+    return Response(200, fields, payloads.unnumbered(pieces))
+
+
+async def _cut(read: Read, table: FrameTable, numbers: Sequence[int]) -> Pieces:
+    """The bytes of frames, in as few reads as they lie together."""
+    first = 0
+    for planned in pixels.plan(table, numbers):
+        cutter = pixels.Cutter(planned)
+        async for chunk in await read(planned.start, planned.length):
+            for index, piece in cutter.feed(chunk):
+                yield first + index, piece
+        first += len(planned.frames)
+
+
+async def _shifted(read: Read, table: FrameTable, numbers: Sequence[int]) -> Pieces:
+    """The bytes of frames of single bits that begin within a byte."""
+    for index, number in enumerate(numbers):
+        ((start, length),) = table.locate(number)
+        covering = b"".join([chunk async for chunk in await read(start, length)])
+        yield index, pixels.cut_bits(covering, table.shift(number), table.bits)

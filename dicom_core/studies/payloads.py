@@ -1,0 +1,148 @@
+"""What the Retrieve transactions have in common: the rows they are about, validators, and payloads of one or many parts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+from dicom_core import record
+from dicom_core.errors import ResourceGone, ResourceNotFound
+from dicom_core.ports import InstanceStore, Stores
+from dicom_core.record import Columns, Instance
+from dicom_core.representations.bulkdata import Inflater, Window
+from dicom_core.representations.instances import is_deflated
+from dicom_core.resources import Level
+from dicom_core.web import headers, media_types, multipart
+from dicom_core.web.media_types import Offer
+from dicom_core.web.messages import Request, Response
+
+Read = Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
+"""Begins to read a range, given by offset and length, that counts as a `Layout` does."""
+
+Pieces = AsyncIterator[tuple[int, bytes]]
+"""Bytes of the parts of an answer, each with the index of its part."""
+
+
+async def records(request: Request, stores: Stores, columns: Columns) -> list[Instance]:
+    """The rows of the Target Resource.
+
+    Raises
+    ------
+    ResourceGone
+        It was deleted not long ago.
+    ResourceNotFound
+        There is none, and nothing is known of it.
+    """
+    rows = await stores.index.records(request.resource, columns)
+    if rows:
+        return rows
+    if await stores.index.remembers(request.resource):
+        raise ResourceGone(f"{request.resource.path} was deleted")
+    raise ResourceNotFound(f"there is no {request.resource.path}")
+
+
+def version_of(request: Request, rows: Sequence[Instance]) -> str:
+    """What changes whenever an instance is added, replaced or removed."""
+    return rows[0].version if request.resource.level is Level.INSTANCE else record.version(rows)
+
+
+def etag_of(version: str, offers: Sequence[Offer]) -> str:
+    """The validator of a version as it is offered: other types, and multipart, are other bytes."""
+    return headers.etag(f"{version}.{_boundary(version, offers)[:8]}" if offers[0].multipart else version)
+
+
+def not_modified(request: Request, etag: str) -> Response | None:
+    """The answer to a user agent that has what would be sent (RFC 9110 13.1.2)."""
+    is_known = not headers.none_match(request.headers.get("if-none-match"), etag)
+    return Response(304, {"ETag": etag}) if is_known else None
+
+
+async def single(
+    request: Request, offer: Offer, etag: str, read: Read, location: tuple[int, int]
+) -> Response:
+    """Some bytes as a single part, or the range of them that is asked for (RFC 9110 13.1.5, 14)."""
+    start, length = location
+    fields = {"Content-Type": offer.content_type, "ETag": etag, "Accept-Ranges": "bytes"}
+    asked = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
+    wanted = headers.parse_range(asked, length)
+    status = 200
+    if wanted is not None:
+        fields["Content-Range"] = f"bytes {wanted[0]}-{sum(wanted) - 1}/{length}"
+        start, length, status = start + wanted[0], wanted[1], 206
+    fields["Content-Length"] = str(length)
+    return Response(status, fields, await read(start, length))
+
+
+def several(offers: Sequence[Offer], version: str, pieces: Pieces, locations: Sequence[str] = ()) -> Response:
+    """The parts as one multipart payload; what is offered of each may differ in its transfer syntax.
+
+    Parameters
+    ----------
+    locations
+        The Content-Location of each part, if they have any.
+    """
+    boundary = _boundary(version, offers)
+    fields = {
+        "Content-Type": media_types.related(offers[0].media_type, boundary),
+        "ETag": etag_of(version, offers),
+    }
+    heads: Sequence[Mapping[str, str]] = [{"Content-Type": offer.content_type} for offer in offers]
+    if locations:
+        heads = [
+            {**head, "Content-Location": location} for head, location in zip(heads, locations, strict=True)
+        ]
+    return Response(200, fields, _encoded(boundary, heads, pieces))
+
+
+def reader(store: InstanceStore, row: Instance) -> Read:
+    """What reads ranges of an instance's data set."""
+    if is_deflated(row.transfer_syntax):
+        return partial(_inflated, store, row)
+    return partial(store.get, row.partition, row.version)
+
+
+async def numbered(content: AsyncIterator[bytes], index: int = 0) -> Pieces:
+    """Bytes as those of one part."""
+    async for chunk in content:
+        yield index, chunk
+
+
+async def unnumbered(pieces: Pieces) -> AsyncIterator[bytes]:
+    """The bytes of all parts."""
+    async for _, piece in pieces:
+        yield piece
+
+
+def _boundary(version: str, offers: Sequence[Offer]) -> str:
+    """The boundary of a payload: the same each time, and known to no one before the version was stored."""
+    types = "|".join(dict.fromkeys(offer.content_type for offer in offers))
+    return hashlib.blake2b(f"{version}|{types}".encode(), digest_size=16).hexdigest()
+
+
+async def _encoded(boundary: str, heads: Sequence[Mapping[str, str]], pieces: Pieces) -> AsyncIterator[bytes]:
+    encoder = multipart.Encoder(boundary)
+    part = -1
+    async for index, piece in pieces:
+        if index != part:
+            part = index
+            yield encoder.head(heads[index]) + piece
+        else:
+            yield piece
+    yield encoder.tail()
+
+
+async def _inflated(store: InstanceStore, row: Instance, start: int, length: int) -> AsyncIterator[bytes]:
+    return _window(await store.get(row.partition, row.version), start, length)
+
+
+async def _window(content: AsyncIterator[bytes], start: int, length: int) -> AsyncIterator[bytes]:
+    inflater, window = Inflater(), Window(start, length)
+    async for chunk in content:
+        for inflated in inflater.feed(chunk):
+            await asyncio.sleep(0)  # a little that is deflated may be much: others get their turn
+            if piece := window.feed(inflated):
+                yield piece
+            if window.complete:
+                return
