@@ -1,7 +1,9 @@
 # make run     the service at http://127.0.0.1:7071/v2, its data in .data/
+# make viewer  the service, and OHIF for it at http://127.0.0.1:3000; VIEWER_ARGS=--samples for something to see
 # make test    every test; PYTEST_ARGS="-k store" for some
 # make check   format, lint, types, imports
 # make bench   what the service costs; BENCH_ARGS="--only store" for some
+# make bench-search   what searches cost in archives of several sizes; BENCH_ARGS="--sizes 1000" for one
 # make clean   removes what these made, but for the data
 
 HOST ?= 127.0.0.1
@@ -14,13 +16,18 @@ RUN = .venv/.run
 DEVELOP = .venv/.develop
 AZURITE = .tools/.azurite
 WORKER = .tools/.worker
+VIEWER = .tools/.viewer
+CLIENTS = .tools/.clients
 
-.PHONY: run test check bench setup clean
+.PHONY: run viewer test check bench bench-search setup clean
 
 run: $(AZURITE) $(RUN)
 	@exec .venv/bin/python -m tools.local_host $(APP)
 
-test: $(AZURITE) $(DEVELOP) $(WORKER)
+viewer: $(AZURITE) $(RUN) $(VIEWER)
+	@exec .venv/bin/python -m tools.viewer $(VIEWER_ARGS)
+
+test: $(AZURITE) $(DEVELOP) $(WORKER) $(VIEWER) $(CLIENTS)
 	.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(DEVELOP)
@@ -32,7 +39,10 @@ check: $(DEVELOP)
 bench: $(DEVELOP) $(AZURITE)
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
 
-setup: $(DEVELOP) $(AZURITE) $(WORKER)
+bench-search: $(DEVELOP) $(AZURITE)
+	@.venv/bin/python -m benchmarks.search $(BENCH_ARGS)
+
+setup: $(DEVELOP) $(AZURITE) $(WORKER) $(VIEWER) $(CLIENTS)
 
 $(RUN): requirements.txt tools/setup.sh
 	@sh tools/setup.sh python requirements.txt
@@ -48,6 +58,14 @@ $(AZURITE): tools/setup.sh
 
 $(WORKER): $(DEVELOP) tools/setup.sh
 	@sh tools/setup.sh worker
+	@touch $@
+
+$(VIEWER): tools/setup.sh
+	@sh tools/setup.sh viewer
+	@touch $@
+
+$(CLIENTS): tools/setup.sh
+	@sh tools/setup.sh clients
 	@touch $@
 
 clean:

@@ -80,7 +80,7 @@ def running() -> Iterator[Target]:
 def measure(target: Target, calls: Sequence[Call], senders: int) -> Sample:
     """Carry out calls and see what they took."""
     _wait_until_quiet(target.pid)
-    pace = _pace()
+    pace = fixed_work()
     logged = target.log.stat().st_size if target.log else 0
     storage = cpu_seconds(target.storage_pid) if target.storage_pid else 0.0
     cpu = cpu_seconds(target.pid)
@@ -107,7 +107,7 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3), as Linux computes it
 
 
-def _pace() -> float:
+def fixed_work() -> float:
     """CPU seconds of some fixed work: virtual machines are not always equally fast."""
     begin = time.process_time()
     sum(number * number for number in range(200_000))
