@@ -31,9 +31,14 @@ FILES = [path for path in ALL if path.name not in _NOT_READ and "TINY_ALPHA/PT" 
 SMALL = [path for path in FILES if path.stat().st_size < 2500]
 
 
+def path(name: str) -> Path:
+    """A shipped file."""
+    return next(path for path in ALL if path.name == name)
+
+
 def named(name: str) -> bytes:
     """The bytes of a shipped file."""
-    return next(path for path in ALL if path.name == name).read_bytes()
+    return path(name).read_bytes()
 
 
 def oracle(path: Path) -> pydicom.Dataset:
