@@ -1,19 +1,24 @@
-"""Every route of the service, in the order of PS3.18 10, and how it is answered."""
+"""Every route of the service, in the order of PS3.18 10, and how it is answered; what runs beside them."""
 
 import os
 
 import azure.functions as func
+from azurefunctions.extensions.bindings.blob import BlobClient
 from azurefunctions.extensions.http.fastapi import Request, Response
 
 from dicom_core import bootstrap, health
 from dicom_core.functions_http import Responder
+from dicom_core.ingest import importing
 from dicom_core.settings import Settings
-from dicom_core.studies import delete, retrieve, search, store
+from dicom_core.storage import blobs
+from dicom_core.studies import bulkdata, delete, retrieve, search, store
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 settings = Settings.from_environment(os.environ)
 stores = bootstrap.stores(settings)
 respond = Responder(settings, stores)
+source = func.BlobSource(settings.blob_source)
+overdue = importing.Overdue()
 
 READ = ["GET", "HEAD"]
 
@@ -65,13 +70,49 @@ async def retrieve_instance_metadata(req: Request) -> Response:
 @app.route(route=f"{INSTANCE}/frames/{{frames}}", methods=READ)
 async def retrieve_frames(req: Request) -> Response:
     """Frames of an instance."""
-    return await respond(req, retrieve.frames)
+    return await respond(req, bulkdata.frames)
+
+
+@app.route(route=f"{STUDY}/bulkdata", methods=READ)
+async def retrieve_study_bulkdata(req: Request) -> Response:
+    """All bulk data of a study."""
+    return await respond(req, bulkdata.all_bulkdata)
+
+
+@app.route(route=f"{SERIES}/bulkdata", methods=READ)
+async def retrieve_series_bulkdata(req: Request) -> Response:
+    """All bulk data of a series."""
+    return await respond(req, bulkdata.all_bulkdata)
+
+
+@app.route(route=f"{INSTANCE}/bulkdata", methods=READ)
+async def retrieve_instance_bulkdata(req: Request) -> Response:
+    """All bulk data of an instance."""
+    return await respond(req, bulkdata.all_bulkdata)
 
 
 @app.route(route=f"{INSTANCE}/bulkdata/{{*bulkdata}}", methods=READ)
 async def retrieve_bulkdata(req: Request) -> Response:
     """The value that a BulkDataURI in the metadata stands for."""
-    return await respond(req, retrieve.bulkdata)
+    return await respond(req, bulkdata.bulkdata)
+
+
+@app.route(route=f"{STUDY}/pixeldata", methods=READ)
+async def retrieve_study_pixeldata(req: Request) -> Response:
+    """The pixel data of a study's instances."""
+    return await respond(req, bulkdata.pixel_data)
+
+
+@app.route(route=f"{SERIES}/pixeldata", methods=READ)
+async def retrieve_series_pixeldata(req: Request) -> Response:
+    """The pixel data of a series' instances."""
+    return await respond(req, bulkdata.pixel_data)
+
+
+@app.route(route=f"{INSTANCE}/pixeldata", methods=READ)
+async def retrieve_instance_pixeldata(req: Request) -> Response:
+    """The pixel data of an instance."""
+    return await respond(req, bulkdata.pixel_data)
 
 
 # Store transaction (PS3.18 10.5), also known as STOW-RS
@@ -179,6 +220,21 @@ async def answer_preflight(req: Request) -> Response:
     return await respond.preflight(req)
 
 
+# What follows the transactions; of each blob only its name is looked at
+
+
+@app.blob_trigger(arg_name="blob", path="dicom/{name}.dcm", connection="DicomStorage", source=source)
+async def index_stored_instance(blob: BlobClient) -> None:
+    """A hint that bytes of a study have come, so that it is indexed soon."""
+    await (await stores()).index.refresh(*blobs.origin(blob.blob_name))
+
+
+@app.blob_trigger(arg_name="blob", path="import/{name}", connection="DicomStorage", source=source)
+async def import_stored_file(blob: BlobClient) -> None:
+    """Store a file that was put into the drop zone."""
+    await importing.take(blob.blob_name, await stores())
+
+
 # What finishes the transactions: it indexes what was stored, and decides what was broken off
 
 
@@ -186,3 +242,4 @@ async def answer_preflight(req: Request) -> Response:
 async def sweep(timer: func.TimerRequest) -> None:
     """As often as the setting says: every minute is prompt, every five cost less while no one calls."""
     await (await stores()).index.sweep()
+    await overdue.take(await stores())

@@ -11,6 +11,7 @@ from azure.identity.aio import DefaultAzureCredential
 from dicom_core.ports import Stores
 from dicom_core.settings import IdentityAccount, Settings, SharedKeyAccount
 from dicom_core.storage.blobs import BlobStore, Container
+from dicom_core.storage.drop_zone import BlobDropZone
 from dicom_core.storage.rest import Bearer, Client, SharedKey
 from dicom_core.storage.tables import TableIndex
 
@@ -38,7 +39,10 @@ async def open_stores(settings: Settings) -> Stores:
         await provision.create(account)
     blobs, tables = clients(account)
     _tune_collector()
-    return Stores(BlobStore(Container(blobs, "dicom")), TableIndex(tables, Container(blobs, "derived")))
+    instances, derived = Container(blobs, "dicom"), Container(blobs, "derived")
+    retention = settings.retention_hours * 3600.0
+    index = TableIndex(tables, instances, derived, retention)
+    return Stores(BlobStore(instances), index, BlobDropZone(blobs))
 
 
 def _tune_collector() -> None:

@@ -4,6 +4,7 @@
     ├── BadRequest             400
     ├── ResourceNotFound       404
     ├── NotAcceptable          406
+    ├── ResourceGone           410
     ├── PayloadTooLarge        413
     ├── UnsupportedMediaType   415
     ├── RangeNotSatisfiable    416
@@ -16,6 +17,18 @@ sent to the user agent: it says what was wrong and where, and holds no attribute
 from __future__ import annotations
 
 from typing import ClassVar
+
+
+def described(error: BaseException) -> str:
+    """Type and origin of an unexpected error, for the log; its text may hold patient data and is left out."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    frames = []
+    at = error.__traceback__
+    while at is not None:
+        frames.append(f"{at.tb_frame.f_code.co_filename}:{at.tb_lineno}")
+        at = at.tb_next
+    return f"{type(error).__name__} at {' < '.join(reversed(frames))}"
 
 
 class TransactionError(Exception):
@@ -45,6 +58,12 @@ class NotAcceptable(TransactionError):
     """None of the Acceptable Media Types can be given (PS3.18 8.7.8.1)."""
 
     status = 406
+
+
+class ResourceGone(TransactionError):
+    """The Target Resource was deleted, and the service still remembers it."""
+
+    status = 410
 
 
 class PayloadTooLarge(TransactionError):

@@ -14,7 +14,7 @@ from azurefunctions.extensions.http.fastapi import Response as HttpResponse
 from azurefunctions.extensions.http.fastapi import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from dicom_core import resources
+from dicom_core import errors, resources
 from dicom_core.errors import BadRequest, PayloadTooLarge, ResourceNotFound, TransactionError
 from dicom_core.ports import Stores
 from dicom_core.settings import Settings
@@ -169,19 +169,8 @@ class _LogLine:
         )
 
     def exception(self, error: Exception) -> None:
-        """Log where an unexpected error came from; its text may hold patient data and is left out."""
-        frames = []
-        trace = error.__traceback__
-        while trace is not None:
-            frames.append(f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}")
-            trace = trace.tb_next
-        log.error(
-            "%s %s failed: %s at %s",
-            self._name,
-            self.path,
-            type(error).__name__,
-            " < ".join(reversed(frames)),
-        )
+        """Log where an unexpected error came from."""
+        log.error("%s %s failed: %s", self._name, self.path, errors.described(error))
 
     async def through(self, status: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Pass a body on, and log the end when it has ended."""

@@ -1,4 +1,4 @@
-"""What the transactions need of a storage: two ports, and the values that cross them.
+"""What the transactions need of a storage: three ports, and the values that cross them.
 
 Adapters: `storage.blobs` and `storage.tables` over an Azure Storage account, `storage.memory` as the oracle.
 The promises behind the ports (nothing lost, read your writes, atomic per study) are in docs/architecture.md.
@@ -40,6 +40,19 @@ class Committed:
 
     outcome: Outcome
     standing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The metadata of a series in one piece: a gzipped JSON array, a line for each instance.
+
+    `version` is that of `record.version`, `base_url` what its URLs begin with.
+    """
+
+    partition: str
+    name: str
+    version: str
+    base_url: str
 
 
 class InstanceStore(Protocol):
@@ -100,16 +113,63 @@ class StudyIndex(Protocol):
     async def records(self, resource: Resource, columns: Columns) -> list[Instance]:
         """Read the rows of a study, a series or one instance, in the order of their UIDs."""
 
+    async def remembers(self, resource: Resource) -> bool:
+        """Say if what is not there was, until it was deleted not long ago."""
+
+    async def packed(self, resource: Resource) -> Sequence[Packed]:
+        """The packed metadata of a series, or of all of a study in their order; nothing if some are not packed."""
+
+    async def read_packed(self, packed: Packed) -> AsyncIterator[bytes]:
+        """Begin to read packed metadata."""
+
     async def search(self, query: Query) -> Page:
         """Find what matches; exact at the moment of the call, counts included."""
+
+    async def refresh(self, partition: str, transaction: str) -> None:
+        """Take a hint that blobs of a transaction have come; never commits anything, and may do nothing."""
 
     async def sweep(self) -> None:
         """Finish what others left: index what was stored, decide what was broken off; run by a timer."""
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """A file in the drop zone; `state` tells it from another that takes its place under the same name."""
+
+    name: str
+    length: int
+    state: str
+
+
+class DropZone(Protocol):
+    """Where files are put that shall be stored; others write to it, and what was rejected stays beside it."""
+
+    async def find(self, name: str) -> Dropped | None:
+        """Look at a file; None if it is gone, or was rejected."""
+
+    async def get(self, file: Dropped) -> AsyncIterator[bytes]:
+        """Begin to read a file.
+
+        Raises
+        ------
+        ResourceNotFound
+            It is gone, or another took its place.
+        """
+
+    async def remove(self, file: Dropped) -> None:
+        """Remove a file, unless it is gone or another took its place."""
+
+    async def reject(self, file: Dropped, reason: bytes) -> None:
+        """Move a file out of the way, with a JSON text beside it that says why; raises as `get`."""
+
+    def waiting(self, age: float) -> AsyncIterator[str]:
+        """Names of the files that were put there so many seconds ago, or earlier."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stores:
-    """The two ports that a transaction is given."""
+    """The ports that a transaction is given."""
 
     instances: InstanceStore
     index: StudyIndex
+    drop_zone: DropZone

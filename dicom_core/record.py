@@ -10,6 +10,7 @@ import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Flag, auto
+from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
 
@@ -143,6 +144,24 @@ def find(rows: Iterable[Instance], asked: Query) -> list[Answer]:
 def restrict(dataset: Mapping[str, Any], tags: Iterable[str]) -> Dataset:
     """Keep these attributes, in this order."""
     return {tag: dataset[tag] for tag in tags if tag in dataset}
+
+
+def version(rows: Iterable[Instance]) -> str:
+    """What changes whenever an instance of these, of one study, is added, replaced or removed."""
+    by_series: dict[str, list[str]] = {}
+    for row in rows:
+        by_series.setdefault(row.series, []).append(row.version)
+    return joint_version(_digest(sorted(by_series[uid])) for uid in sorted(by_series))
+
+
+def joint_version(of_series: Iterable[str]) -> str:
+    """The version of all series of a study, by that of each in the order of their UIDs."""
+    each = list(of_series)
+    return each[0] if len(each) == 1 else _digest(each)
+
+
+def _digest(names: Iterable[str]) -> str:
+    return blake2b("|".join(names).encode(), digest_size=16).hexdigest()
 
 
 def answers(rows: Iterable[Instance], level: Level) -> list[Answer]:

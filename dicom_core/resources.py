@@ -16,6 +16,7 @@ MAX_FRAMES = 10_000
 """The most frames that one request may list; a list is bounded by the URL's length long before."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_PARTITION = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 
 
 class Level(IntEnum):
@@ -32,6 +33,11 @@ def is_uid(value: str) -> bool:
     Leading zeros of a component are let through: real files have them.
     """
     return len(value) <= 64 and _UID.fullmatch(value) is not None
+
+
+def is_partition(value: str) -> bool:
+    """Say if a value can name a partition, as the managed service names them; dots alone cannot."""
+    return _PARTITION.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True)

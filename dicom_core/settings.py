@@ -8,6 +8,8 @@
 | DicomStorage__clientId | client ID of the user-assigned identity, if it is not the default one | |
 | DicomPublicUrl | what URLs begin with, as https://dicom.example.org | X-Forwarded-*, then WEBSITE_HOSTNAME |
 | DicomCorsOrigins | origins whose pages may call, separated by commas; `*` for all, empty for none | `*` |
+| DicomRetentionHours | hours that deleted and replaced instances can still be restored, at least 1 | 1 |
+| DicomBlobSource | how the host learns of new blobs: `EventGrid` or `LogsAndContainerScan` | EventGrid |
 | DicomSweepSchedule | when to index and to finish what was broken off, six fields; read by the host | 0 * * * * * |
 | FUNCTIONS_REQUEST_BODY_SIZE_LIMIT | largest request body in bytes; the platform enforces it too | 220200960 |
 """
@@ -27,6 +29,13 @@ AZURITE = {
     "TableEndpoint": "http://127.0.0.1:10002/devstoreaccount1",
 }
 """What `UseDevelopmentStorage=true` stands for; account and key are public (learn.microsoft.com, Azurite)."""
+
+
+BLOB_SOURCES = ("EventGrid", "LogsAndContainerScan")
+"""The sources of a blob trigger, as the host names them."""
+
+MAX_RETENTION_HOURS = 99_999
+"""More than eleven years."""
 
 
 class SettingsError(Exception):
@@ -61,6 +70,8 @@ class Settings:
     site: str | None = None
     cors_origins: tuple[str, ...] = ("*",)
     body_limit: int = DEFAULT_BODY_LIMIT
+    blob_source: str = BLOB_SOURCES[0]
+    retention_hours: int = 1
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
@@ -74,6 +85,14 @@ class Settings:
         limit = environment.get("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", str(DEFAULT_BODY_LIMIT))
         if not limit.isdigit():
             raise SettingsError("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT is not a number of bytes")
+        hours = environment.get("DicomRetentionHours", "1")
+        if not hours.isdecimal() or not 1 <= int(hours) <= MAX_RETENTION_HOURS:
+            raise SettingsError(
+                f"DicomRetentionHours is not a number of hours from 1 to {MAX_RETENTION_HOURS}"
+            )
+        source = environment.get("DicomBlobSource", BLOB_SOURCES[0])
+        if source not in BLOB_SOURCES:
+            raise SettingsError(f"DicomBlobSource is none of {', '.join(BLOB_SOURCES)}")
         origins = environment.get("DicomCorsOrigins", "*").split(",")
         return cls(
             account=_account(environment),
@@ -81,6 +100,8 @@ class Settings:
             site=environment.get("WEBSITE_HOSTNAME") or None,
             cors_origins=tuple(origin.strip() for origin in origins if origin.strip()),
             body_limit=int(limit),
+            blob_source=source,
+            retention_hours=int(hours),
         )
 
 

@@ -28,8 +28,8 @@ def new_transaction() -> str:
 
 
 def transaction_after(transaction: str) -> str:
-    """Name a transaction that sorts after the given one, and is of now if that is later."""
-    return max(new_transaction(), _encode(_value(transaction) + (1 << 40)))
+    """Name a transaction that sorts after the given one, and is of now if that is later; each call names another."""
+    return max(new_transaction(), _encode((_value(transaction) >> 80) + 1 << 80 | secrets.randbits(80)))
 
 
 def age_of(transaction: str) -> float:

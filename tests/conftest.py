@@ -28,5 +28,6 @@ def service(azurite: emulator.Azurite) -> Iterator[str]:
     """The URL of the whole service with its version, served by the local host in a process of its own."""
     if not (ROOT / "function_app.py").exists():
         pytest.skip("there is no function_app.py")
-    with served(**storage_settings(azurite.connection_string)) as running:
+    # Tests of storage share the emulator: triggers that look for blobs all the time would take part in them.
+    with served(TRIGGER_SECONDS="3600", **storage_settings(azurite.connection_string)) as running:
         yield running.url

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any, cast
 
-from dicom_core.storage.blobs import Container
+from dicom_core.storage.blobs import Blob, Container
+from dicom_core.storage.hints import Hints
 from dicom_core.storage.rest import Client
 from dicom_core.storage.table_service import (
     MAX_OPERATIONS,
@@ -49,7 +52,8 @@ class Service:
 
     `turn` is awaited before a request is carried out. `written` is called after each that changed something, with the
     table's name, the partition and the operations. `repeated` says if the reply of a batch is lost, so that the
-    client sends it again. `nulls` answers for a property that an entity lacks with null.
+    client sends it again. `nulls` answers for a property that an entity lacks with null. By `now` it notes when an
+    entity was written.
     """
 
     page: int = 1000
@@ -57,19 +61,24 @@ class Service:
     turn: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
     written: Callable[[str, str, Sequence[Operation]], None] = lambda name, partition, operations: None
     repeated: Callable[[], bool] = lambda: False
+    now: Callable[[], float] = time.time
     tables: dict[str, dict[str, Partition]] = field(default_factory=dict)
     clock: int = 0
     requests: int = 0
+    times: dict[tuple[str, str, str], float] = field(default_factory=dict)
+    instances: FakeContainer = field(default_factory=lambda: FakeContainer())
+    derived: FakeContainer = field(default_factory=lambda: FakeContainer())
 
     def table(self, name: str) -> FakeTable:
         """One table."""
         return FakeTable(self, name)
 
-    def index(self) -> TableIndex:
+    def index(self, retention: float = 3600.0) -> TableIndex:
         """The adapter under test, over this service."""
-        index = TableIndex(cast(Client, None), FakeContainer())
+        index = TableIndex(cast(Client, None), self.instances, self.derived, retention)
         index._studies, index._pending = self.table("studies"), self.table("pending")
-        index._search = self.table("search")
+        index._search, index._due = self.table("search"), self.table("due")
+        index._hints = Hints(index._studies, index._pending, index._index)
         return index
 
     def rows(self, name: str, partition: str) -> Partition:
@@ -150,6 +159,7 @@ class FakeTable(Table):
         etags = []
         for operation in operations:
             self._service.clock += 1
+            self._service.times[self._name, partition, operation.row] = self._service.now()
             if operation.action is Action.DELETE:
                 del rows[operation.row]
                 etags.append("")
@@ -168,6 +178,9 @@ class FakeTable(Table):
     ) -> Entity:
         entity = {"PartitionKey": partition, "RowKey": row, **found[0]}
         chosen = {name: entity[name] for name in select if name in entity}
+        if "Timestamp" in select:
+            written = datetime.fromtimestamp(self._service.times.get((self._name, partition, row), 0), UTC)
+            chosen["Timestamp"] = f"{written:%Y-%m-%dT%H:%M:%S.%f}0Z"
         if self._service.nulls:
             chosen = dict.fromkeys(select) | chosen
         return {**chosen, "odata.etag": _etag(found[1])} if etag else chosen
@@ -180,10 +193,24 @@ class FakeContainer(Container):
         self._blobs: dict[str, bytes] = {}
 
     async def put(
-        self, name: str, content: Sequence[bytes], metadata: Mapping[str, str] | None = None
+        self,
+        name: str,
+        content: Sequence[bytes],
+        metadata: Mapping[str, str] | None = None,
+        content_type: str = "",
     ) -> None:
         """Keep the bytes."""
         self._blobs.setdefault(name, b"".join(content))
+
+    async def blobs(self, prefix: str = "", after: str = "") -> AsyncIterator[Blob]:
+        """List the blobs."""
+        for name in sorted(self._blobs):
+            if name.startswith(prefix) and name > after:
+                yield Blob(name, len(self._blobs[name]), 0.0, {})
+
+    async def delete(self, name: str) -> None:
+        """Forget the bytes."""
+        self._blobs.pop(name, None)
 
     async def get(
         self, name: str, start: int, length: int | None, missing: Exception

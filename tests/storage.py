@@ -19,6 +19,7 @@ from dicom_core.representations import metadata
 from dicom_core.resources import Resource
 from dicom_core.settings import Settings, SharedKeyAccount
 from dicom_core.storage.blobs import BlobStore, Container
+from dicom_core.storage.drop_zone import BlobDropZone
 from dicom_core.storage.rest import Client
 from dicom_core.storage.tables import TableIndex
 from dicom_core.studies import retrieve, search
@@ -77,7 +78,9 @@ async def opened(connection_string: str, faults: Faults | None = None) -> AsyncI
             _intercept(client, faults)
     blobs, tables = clients
     try:
-        yield Stores(BlobStore(Container(blobs, "dicom")), TableIndex(tables, Container(blobs, "derived")))
+        dicom, derived = Container(blobs, "dicom"), Container(blobs, "derived")
+        index = TableIndex(tables, dicom, derived, retention=3600.0)
+        yield Stores(BlobStore(dicom), index, BlobDropZone(blobs))
     finally:
         await asyncio.gather(blobs.close(), tables.close())
 

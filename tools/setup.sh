@@ -1,10 +1,13 @@
 #!/bin/sh
-# What the Makefile needs on a fresh machine: `setup.sh python FILE`, `setup.sh azurite`, `setup.sh worker`.
+# What the Makefile needs on a fresh machine: `setup.sh python FILE`, and `setup.sh NAME` for each name below.
 # Whatever is missing is said in one sentence.
 set -eu
 
 AZURITE=3.35.0
 WORKER=1.3.0
+OHIF=3.13.2
+DICOMWEB_CLIENT=0.11.3
+XHR2=0.2.1
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 die() {
@@ -61,9 +64,28 @@ install_worker() {
         --target .tools/worker "azure-functions-runtime==$WORKER"
 }
 
+# The viewer, ready to be served, but for its runtime of neural networks: that is two thirds of it.
+install_viewer() {
+    check_node
+    rm -rf .tools/viewer
+    mkdir -p .tools/viewer
+    npm pack --silent --pack-destination .tools/viewer "@ohif/app@$OHIF" >/dev/null
+    tar -xzf .tools/viewer/*.tgz -C .tools/viewer --strip-components=1 --exclude=package/dist/ort
+    rm .tools/viewer/*.tgz
+}
+
+# A client in JavaScript, and what a browser has and Node.js has not.
+install_clients() {
+    check_node
+    npm install --prefix .tools/clients --no-save --no-audit --no-fund --no-update-notifier --loglevel=error \
+        "dicomweb-client@$DICOMWEB_CLIENT" "xhr2@$XHR2" >/dev/null
+}
+
 case "${1:-}" in
     python) install_python "$2" ;;
     azurite) install_azurite ;;
     worker) install_worker ;;
-    *) die "usage: setup.sh python FILE | azurite | worker" ;;
+    viewer) install_viewer ;;
+    clients) install_clients ;;
+    *) die "usage: setup.sh python FILE | azurite | worker | viewer | clients" ;;
 esac

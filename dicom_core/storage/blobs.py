@@ -2,6 +2,7 @@
 
     dicom    {partition}/{hh}/{transaction}-{part}.dcm     the bytes as received; the UIDs in its metadata
     derived  {partition}/{hh}/{transaction}-{part}.bulky   a header, frames and bulk data that no row can hold
+    import   see `drop_zone`
 
 `hh` is a hash of the transaction, so that writes spread over the service's own partitions, and all blobs of a
 transaction share one prefix. No UID is in a name: names are logged by the platform.
@@ -21,7 +22,7 @@ from dicom_core.errors import StorageUnavailable
 from dicom_core.resources import Resource
 from dicom_core.storage.rest import Client, Kind, Reply
 
-CONTAINERS = ("dicom", "derived")
+CONTAINERS = ("dicom", "derived", "import")
 
 _CREATED = frozenset({201, 202})
 _COPY_DONE = "success"
@@ -30,6 +31,26 @@ _COPY_DONE = "success"
 def blob_name(partition: str, version: str) -> str:
     """Name of the blob of a version."""
     return f"{partition}/{versions.spread(versions.transaction_of(version))}/{version}.dcm"
+
+
+def bulky_name(partition: str, version: str) -> str:
+    """Name of the blob that holds what is too large for the row of a version."""
+    return f"{blob_name(partition, version).removesuffix('.dcm')}.bulky"
+
+
+def blob_prefix(partition: str, transaction: str) -> str:
+    """How the names of all blobs of a transaction begin."""
+    return f"{partition}/{versions.spread(transaction)}/{transaction}-"
+
+
+def version_in(name: str) -> str:
+    """The version whose blob has a name."""
+    return name.rpartition("/")[2].removesuffix(".dcm")
+
+
+def origin(name: str) -> tuple[str, str]:
+    """The partition and the transaction whose blob has a name."""
+    return name.partition("/")[0], versions.transaction_of(version_in(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +135,23 @@ class Container:
 
     async def blobs(self, prefix: str = "", after: str = "") -> AsyncIterator[Blob]:
         """List the blobs whose names begin so, in the order of their names; those after a name only."""
-        asked = {"restype": "container", "comp": "list", "include": "metadata", "prefix": prefix}
+        async for answer in self._list({"include": "metadata", "prefix": prefix}):
+            for element in answer.iter("Blob"):
+                blob = _listed(element)
+                if blob.name > after:
+                    yield blob
+
+    async def first_level(self) -> tuple[list[Blob], list[str]]:
+        """The blobs that lie in no folder, and the names of the folders with the slash at their ends."""
+        blobs, folders = list[Blob](), list[str]()
+        async for answer in self._list({"delimiter": "/"}):
+            blobs += map(_listed, answer.iter("Blob"))
+            folders += (element.findtext("Name") or "" for element in answer.iter("BlobPrefix"))
+        return blobs, folders
+
+    async def _list(self, what: Mapping[str, str]) -> AsyncIterator[ElementTree.Element]:
+        """Answers to a list, page by page."""
+        asked = {"restype": "container", "comp": "list", **what}
         marker = ""
         while True:
             query = {**asked, "marker": marker} if marker else asked
@@ -122,10 +159,7 @@ class Container:
             if reply.status != 200:
                 raise StorageUnavailable(f"storage refused a list ({reply.error})")
             answer = ElementTree.fromstring(reply.body)
-            for element in answer.iter("Blob"):
-                blob = _listed(element)
-                if blob.name > after:
-                    yield blob
+            yield answer
             marker = answer.findtext("NextMarker") or ""
             if not marker:
                 return

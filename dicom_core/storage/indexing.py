@@ -9,13 +9,18 @@ every search until a later run has seen it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from dicom_core import record, versions
 from dicom_core.record import Columns, Dataset
-from dicom_core.storage import journal, pointers, rows
+from dicom_core.resources import Resource
+from dicom_core.storage import journal, packing, pointers, rows
 from dicom_core.storage import search_table as search
+from dicom_core.storage.packing import Packer
+from dicom_core.storage.scan import scan
 from dicom_core.storage.search_table import MOVED, Place, State, Written
 from dicom_core.storage.table_service import (
     MAX_BATCH_BYTES,
@@ -28,6 +33,8 @@ from dicom_core.storage.table_service import (
     literal,
 )
 
+_OTHERS = MAX_OPERATIONS - 1
+
 CLAIM_SECONDS = 15 * 60
 """A claim older than this is of a run that died: no function runs as long (host.json, functionTimeout)."""
 
@@ -37,12 +44,14 @@ class _Seen:
     """What one scan of a study has seen: decisions before rows, deletions last.
 
     `decided` names the transactions that can be retired, `added` the UIDs of series and instances that have no
-    pointers yet.
+    pointers yet; `series` are the rows of series, `sizes` the numbers of their instances.
     """
 
     state: State = field(default_factory=State)
     decided: list[str] = field(default_factory=list)
     added: list[tuple[str, str]] = field(default_factory=list)
+    series: dict[str, Entity] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     answer: Dataset = field(default_factory=dict)
 
 
@@ -50,11 +59,17 @@ class Indexer:
     """Indexes studies of one account."""
 
     def __init__(
-        self, studies: Table, pending: Table, table: Table, claim_seconds: float = CLAIM_SECONDS
+        self,
+        studies: Table,
+        pending: Table,
+        table: Table,
+        claim_seconds: float = CLAIM_SECONDS,
+        packer: Packer | None = None,
     ) -> None:
         self._studies = studies
         self._pending = pending
         self._search = table
+        self._packer = packer
         self._claim_seconds = claim_seconds
 
     async def index(self, partition: str, study: str) -> bool:
@@ -64,12 +79,14 @@ class Indexer:
             if seen.state.claim and time.time() - seen.state.claimed_at < self._claim_seconds:
                 return False
             places = search.places(seen.answer)
-            state = await self._claim(partition, study, seen.state, places)
+            unpacked = self._unpacked(seen)
+            state = await self._claim(partition, study, seen.state, places, len(unpacked))
             if seen.state.claim:
                 state = await self._take_over(partition, study, state)
             state = await self._write(partition, state, places, search.row_of(seen.answer))
             await pointers.point(self._search, partition, study, seen.added)
-            await self._put_state(partition, study, replace(state, claim=""))
+            pointing = await self._pack(Resource(study, partition=partition), seen, state.claim, unpacked)
+            await self._release(partition, study, replace(state, claim=""), pointing)
         except Conflict:
             return False
         await journal.retire(self._pending, self._studies, partition, study, seen.decided)
@@ -84,14 +101,15 @@ class Indexer:
             "retired",
             *search.INDEX_COLUMNS,
             *rows.DEAD_COLUMNS,
+            *packing.POINTER_COLUMNS,
         ]
-        condition = (
-            f"PartitionKey eq {literal(key)} and (RowKey lt 'series|' or RowKey ge {literal(rows.DELETING)})"
-        )
+        condition = f"PartitionKey eq {literal(key)}"
         seen, found = _Seen(), list[Entity]()
         dead: set[str] = set()
         deleting: set[str] = set()
+        pages = 0
         async for page in self._studies.query(condition, columns, etag=True):
+            pages += 1
             for row in page:
                 kind, _, name = row["RowKey"].partition("|")
                 if kind == "change":
@@ -102,35 +120,86 @@ class Indexer:
                     seen.state = State.from_entity(row)
                 elif kind == "instance":
                     found.append(row)
+                elif kind == "series":
+                    seen.series[name] = row
                 else:
                     dead |= rows.dead(row)
                     deleting.add(name)
         live = [row for row in found if row["version"] not in dead]
+        if pages > 1:  # each is of its own moment
+            select = rows.selected(Columns.ATTRIBUTES)
+            live = (await scan(self._studies, key, rows.EVERY_INSTANCE, select)).live()
         if seen.state.etag is None or seen.state.claim:
             seen.added = [rows.named(row)[:2] for row in live]
         seen.answer = record.study_answer(rows.to_instances(live, partition, study))
+        seen.sizes = Counter(rows.named(row)[0] for row in live)
         seen.decided = [name for name in seen.decided if name not in deleting]
         return seen
 
-    async def _claim(self, partition: str, study: str, state: State, places: Sequence[Place]) -> State:
+    def _unpacked(self, seen: _Seen) -> list[str]:
+        """The series that are to be packed."""
+        if self._packer is None or not packing.is_worthwhile(seen.sizes, len(seen.state.packed)):
+            return []
+        return [
+            uid for uid in sorted(seen.sizes) if uid in seen.series and not seen.series[uid].get("packed")
+        ]
+
+    async def _pack(self, study: Resource, seen: _Seen, run: str, unpacked: Sequence[str]) -> list[Operation]:
+        """Pack series; what makes their rows point there, and removes the rows of series that are gone."""
+        operations = [
+            Operation(Action.DELETE, rows.series_key(uid), etag=row["odata.etag"])
+            for uid, row in seen.series.items()
+            if uid not in seen.sizes
+        ]
+        for number, uid in enumerate(unpacked):
+            assert self._packer is not None
+            pointer = await self._packer.pack(replace(study, series=uid), packing.name_of(run, number))
+            operations.append(
+                Operation(Action.UPSERT, rows.series_key(uid), pointer, seen.series[uid]["odata.etag"])
+            )
+        return operations
+
+    async def _claim(
+        self, partition: str, study: str, state: State, places: Sequence[Place], packed: int
+    ) -> State:
         planned = dict.fromkeys(places, Written()) | dict(state.rows)
-        claimed = replace(state, rows=planned, claim=versions.new_transaction(), claimed_at=time.time())
+        run = versions.new_transaction()
+        blobs = (*state.packed, *(packing.name_of(run, number) for number in range(packed)))
+        claimed = replace(state, rows=planned, packed=blobs, claim=run, claimed_at=time.time())
         return await self._put_state(partition, study, claimed)
 
-    async def _put_state(self, partition: str, study: str, state: State) -> State:
-        """Replace the row `index` by its ETag, or insert it.
+    async def _release(self, partition: str, study: str, state: State, pointing: Sequence[Operation]) -> None:
+        """Give the claim up, and make the series' rows point to what was packed; not if one has changed meanwhile."""
+        for start in range(_OTHERS, len(pointing), _OTHERS):
+            with suppress(Conflict):
+                await self._studies.transact(
+                    rows.partition_key(partition, study), pointing[start : start + _OTHERS]
+                )
+        try:
+            await self._put_state(partition, study, state, pointing[:_OTHERS])
+        except Conflict as conflict:
+            if conflict.index == 0:
+                raise
+            await self._put_state(partition, study, state)
+
+    async def _put_state(
+        self, partition: str, study: str, state: State, others: Sequence[Operation] = ()
+    ) -> State:
+        """Replace the row `index` by its ETag, or insert it; with others, all or none.
 
         Raises
         ------
         Conflict
-            Another run has.
+            Another run has; or one of the others cannot be.
         """
         key = rows.partition_key(partition, study)
         action = Action.INSERT if state.etag is None else Action.UPSERT
         operation = Operation(action, search.INDEX, state.to_entity(), state.etag)
         try:
-            (etag,) = await self._studies.transact(key, [operation])
-        except Conflict:
+            etag = (await self._studies.transact(key, [operation, *others]))[0]
+        except Conflict as conflict:
+            if conflict.index != 0:
+                raise
             row = await self._studies.get(key, search.INDEX, ["claim", "claimed_at"], etag=True)
             if row is None or (row["claim"], row["claimed_at"]) != (state.claim, state.claimed_at):
                 raise

@@ -8,7 +8,7 @@ transaction's decision. So whoever reads the journal to its end, and then what i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 import orjson
 
@@ -55,6 +55,21 @@ async def everything(pending: Table) -> dict[tuple[str, str], list[str]]:
         for row in page:
             transaction, _, study = row["RowKey"].partition("|")
             found.setdefault((row["PartitionKey"].rpartition("|")[0], study), []).append(transaction)
+    return found
+
+
+async def among(pending: Table, partition: str, transactions: Collection[str]) -> dict[str, list[str]]:
+    """Those of some transactions that are in the journal, by study; they should be of about the same time."""
+    found: dict[str, list[str]] = {}
+    condition = (
+        f"PartitionKey eq {literal(f'{partition}|{_SHARD}')} and RowKey ge {literal(min(transactions) + '|')} "
+        f"and RowKey lt {literal(max(transactions) + '|~')}"
+    )
+    async for page in pending.query(condition, ["RowKey"]):
+        for row in page:
+            transaction, _, study = row["RowKey"].partition("|")
+            if transaction in transactions:
+                found.setdefault(study, []).append(transaction)
     return found
 
 

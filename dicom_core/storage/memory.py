@@ -1,12 +1,13 @@
-"""Both ports in memory: the shortest thing that keeps their promises, and so the oracle of the other adapters."""
+"""The ports in memory: the shortest thing that keeps their promises, and so the oracle of the other adapters."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from hashlib import sha256
 
 from dicom_core import access_paths, record
-from dicom_core.errors import StorageUnavailable
-from dicom_core.ports import Committed, Outcome, Transaction
+from dicom_core.errors import ResourceNotFound, StorageUnavailable
+from dicom_core.ports import Committed, Dropped, Outcome, Packed, Transaction
 from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
@@ -91,6 +92,18 @@ class MemoryIndex:
         rows = self.rows.get((resource.partition, resource.study), {})
         return [rows[key] for key in sorted(rows, key="|".join) if _in_scope(key, resource)]
 
+    async def remembers(self, resource: Resource) -> bool:
+        """Nothing is remembered."""
+        return False
+
+    async def packed(self, resource: Resource) -> Sequence[Packed]:
+        """Nothing is packed."""
+        return ()
+
+    async def read_packed(self, packed: Packed) -> AsyncIterator[bytes]:
+        """Nothing is packed."""
+        raise StorageUnavailable("packed metadata are missing from storage")
+
     async def search(self, query: Query) -> Page:
         """Evaluate every study."""
         path = access_paths.choose(query)
@@ -101,8 +114,48 @@ class MemoryIndex:
                 found += record.found(rows, query, path)
         return record.cut([dataset for _, datasets in sorted(found) for dataset in datasets], query)
 
+    async def refresh(self, partition: str, transaction: str) -> None:
+        """Nothing has to be indexed."""
+
     async def sweep(self) -> None:
         """Nothing is left to finish."""
+
+
+class MemoryDropZone:
+    """`DropZone` over a dict."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.rejected: dict[str, tuple[bytes, bytes]] = {}
+
+    async def find(self, name: str) -> Dropped | None:
+        """Look at a file; its digest is its state."""
+        content = self.files.get(name)
+        return None if content is None else Dropped(name, len(content), sha256(content).hexdigest())
+
+    async def get(self, file: Dropped) -> AsyncIterator[bytes]:
+        """Read a file in chunks."""
+        if await self.find(file.name) != file:
+            raise ResourceNotFound("the file is gone, or another took its place")
+        return _chunks(self.files[file.name])
+
+    async def remove(self, file: Dropped) -> None:
+        """Forget a file."""
+        if await self.find(file.name) == file:
+            del self.files[file.name]
+
+    async def reject(self, file: Dropped, reason: bytes) -> None:
+        """Keep a file, and why, where `find` does not look."""
+        await self.get(file)
+        content = self.files[file.name]
+        name = f"{file.state}/{file.name}" if file.name in self.rejected else file.name
+        self.rejected[name] = (content, reason)
+        await self.remove(file)
+
+    async def waiting(self, age: float) -> AsyncIterator[str]:
+        """All of them, whatever their age."""
+        for name in sorted(self.files):
+            yield name
 
 
 def _outcome(instance: Instance, standing: Instance | None, upsert: bool) -> Outcome:

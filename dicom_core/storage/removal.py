@@ -10,7 +10,7 @@ from dicom_core.resources import Resource
 from dicom_core.storage import rows
 from dicom_core.storage.commit import RACES
 from dicom_core.storage.scan import read, scan
-from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table
+from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table, literal
 
 MOST_NAMED = 20_000
 """Instances whose UIDs the decision of a deletion names: 1 MiB, which an entity takes, holds about 35,000."""
@@ -125,6 +125,20 @@ class Removal:
         raise StorageUnavailable(
             "the resource is being changed by too many others; its deletion will be completed"
         )
+
+
+async def is_remembered(studies: Table, partition: str, resource: Resource) -> bool:
+    """Say if a decision that is still kept tells of the removal of a resource, or of something in it."""
+    condition = (
+        f"PartitionKey eq {literal(partition)} and RowKey ge {literal(rows.CHANGE)} and "
+        f"RowKey lt {literal(rows.CHANGE + '~')}"
+    )
+    async for page in studies.query(condition, rows.DECISION_COLUMNS):
+        for row in page:
+            for series, instance, _ in rows.Decision.from_entity(row).gone:
+                if resource.series in (None, series) and resource.instance in (None, instance):
+                    return True
+    return False
 
 
 def _deletions(batch: Iterable[Entity]) -> Iterator[Operation]:

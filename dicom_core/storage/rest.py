@@ -197,22 +197,29 @@ class Client:
         raise StorageUnavailable(f"storage broke off {ATTEMPTS} answers ({reason})")
 
     async def stream(
-        self, kind: Kind, path: str, start: int, end: int | None, missing: Exception
+        self,
+        kind: Kind,
+        path: str,
+        start: int,
+        end: int | None,
+        missing: Exception,
+        *,
+        headers: Mapping[str, str] = _NOTHING,
     ) -> AsyncIterator[bytes]:
         """Begin to read a range of bytes; returns when the first of them may be read.
 
         A connection that breaks is taken up again where it broke. What is read must never change (blobs of this
-        service do not).
+        service do not), unless the headers have an If-Match.
 
         Raises
         ------
         StorageUnavailable
             As `send`.
         Exception
-            `missing`, if there is no such path.
+            `missing`, if there is no such path, or it does not meet a condition in the headers.
         """
-        response = await self._range(kind, path, start, end, missing)
-        return self._resumed(response, kind, path, start, end, missing)
+        response = await self._range(kind, path, start, end, missing, headers)
+        return self._resumed(response, kind, path, start, end, missing, headers)
 
     async def close(self) -> None:
         """Close the connections; the client may be used again."""
@@ -228,6 +235,7 @@ class Client:
         start: int,
         end: int | None,
         missing: Exception,
+        headers: Mapping[str, str],
     ) -> AsyncIterator[bytes]:
         attempts = ATTEMPTS
         try:
@@ -244,14 +252,20 @@ class Client:
                             f"storage broke off a read ({type(error).__name__})"
                         ) from error
                 response.close()
-                response = await self._range(kind, path, start, end, missing)
+                response = await self._range(kind, path, start, end, missing, headers)
         finally:
             response.close()
 
     async def _range(
-        self, kind: Kind, path: str, start: int, end: int | None, missing: Exception
+        self,
+        kind: Kind,
+        path: str,
+        start: int,
+        end: int | None,
+        missing: Exception,
+        extra: Mapping[str, str],
     ) -> aiohttp.ClientResponse:
-        headers = {}
+        headers = dict(extra)
         if start or end is not None:
             headers["x-ms-range"] = f"bytes={start}-{'' if end is None else end - 1}"
         response = await self._begin(kind, "GET", path, _NOTHING, headers, ())
@@ -259,7 +273,7 @@ class Client:
             return response
         code = response.headers.get("x-ms-error-code", f"status {response.status}")
         response.close()
-        if response.status == 404:
+        if response.status in (404, 412):
             raise missing
         raise StorageUnavailable(f"storage refused a read ({code})")
 

@@ -24,7 +24,7 @@ from dicom_core.storage.table_service import Entity
 KEY_COLUMNS = ("RowKey", "moved")
 COLUMNS = (*KEY_COLUMNS, "answer")
 INDEX = "index"
-INDEX_COLUMNS = ("claim", "claimed_at", *rows.numbered("rows"))
+INDEX_COLUMNS = ("claim", "claimed_at", "packed_blobs", *rows.numbered("rows"))
 
 MOVED = "moved"
 
@@ -47,9 +47,13 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The row `index` of a study: which search rows exist, and which run may write them."""
+    """The row `index` of a study: which search rows exist, and which run may write them.
+
+    `packed` names the blobs of packed metadata that were written, or were going to be, and have not been deleted.
+    """
 
     rows: Mapping[Place, Written] = field(default_factory=dict)
+    packed: tuple[str, ...] = ()
     claim: str = ""
     claimed_at: float = 0.0
     etag: str | None = None
@@ -57,8 +61,12 @@ class State:
     def to_entity(self) -> Entity:
         """Properties of the row."""
         listed = [[*place, written.etag, written.digest] for place, written in self.rows.items()]
-        packed = rows.packed("rows", gzip.compress(orjson.dumps(listed), 6, mtime=0)) if listed else {}
-        return {"claim": self.claim, "claimed_at": self.claimed_at, **packed}
+        entity: Entity = {"claim": self.claim, "claimed_at": self.claimed_at}
+        if listed:
+            entity |= rows.packed("rows", gzip.compress(orjson.dumps(listed), 6, mtime=0))
+        if self.packed:
+            entity["packed_blobs"] = " ".join(self.packed)
+        return entity
 
     @classmethod
     def from_entity(cls, entity: Entity | None) -> State:
@@ -68,7 +76,13 @@ class State:
         content = rows.unpacked("rows", entity)
         listed = orjson.loads(gzip.decompress(content)) if content else []
         held = {(keyword, key): Written(etag, digest) for keyword, key, etag, digest in listed}
-        return cls(held, entity["claim"], float(entity["claimed_at"]), entity["odata.etag"])
+        return cls(
+            held,
+            tuple((entity.get("packed_blobs") or "").split()),
+            entity["claim"],
+            float(entity["claimed_at"]),
+            entity["odata.etag"],
+        )
 
     def writing(self, written: Mapping[Place, Written]) -> State:
         """The state after search rows have been written."""

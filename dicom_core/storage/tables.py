@@ -4,39 +4,56 @@ Every row written here, and the order in which it is written, is part of a proto
 for small sets of concurrent stores, deletes, searches, crashes and lost replies. The rules that look odd each remove
 a trace that lost or doubled something: docs/architecture.md tells them.
 
-    studies  see `rows`; pending  see `journal`; search  see `search_table`
+    studies  see `rows`; pending  see `journal`; search  see `search_table`; due  see `due`
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from dicom_core.errors import StorageUnavailable
-from dicom_core.ports import Committed, Transaction
+from dicom_core.ports import Committed, Packed, Transaction
 from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
-from dicom_core.storage import journal, rows
-from dicom_core.storage.blobs import Container, blob_name
+from dicom_core.storage import journal, packing, removal, rows
+from dicom_core.storage.blobs import Container, bulky_name
 from dicom_core.storage.commit import Commit, chunks
+from dicom_core.storage.due import Due
 from dicom_core.storage.finding import Finder
+from dicom_core.storage.hints import Hints
+from dicom_core.storage.indexing import Indexer
 from dicom_core.storage.removal import Removal
 from dicom_core.storage.rest import Client
 from dicom_core.storage.scan import scan
 from dicom_core.storage.sweeping import Sweep
 from dicom_core.storage.table_service import Table
 
-TABLES = ("studies", "pending", "search")
+TABLES = ("studies", "pending", "search", "due")
 
 
 class TableIndex:
-    """`StudyIndex` over two tables, and a container for headers that no row can hold."""
+    """`StudyIndex` over tables.
 
-    def __init__(self, client: Client, derived: Container) -> None:
+    Parameters
+    ----------
+    instances
+        The container of the bytes, from which those that are due are deleted.
+    derived
+        The container of headers that no row can hold.
+    retention
+        Seconds that what was deleted or replaced is kept.
+    """
+
+    def __init__(self, client: Client, instances: Container, derived: Container, retention: float) -> None:
         self._studies = Table(client, "studies")
         self._pending = Table(client, "pending")
         self._search = Table(client, "search")
+        self._due = Table(client, "due")
+        self._instances = instances
         self._derived = derived
+        self._retention = retention
+        self._hints = Hints(self._studies, self._pending, self._index)
 
     async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
         """Insert the journal's row of a transaction; a search from now on looks at its study."""
@@ -54,7 +71,7 @@ class TableIndex:
     ) -> Mapping[str, Committed]:
         """Insert instance rows together with the transaction's decision, in as few batches as they fit."""
         for instance in filter(rows.is_spilled, instances):
-            await self._derived.put(_spill_name(instance), rows.bulky(instance))
+            await self._derived.put(bulky_name(instance.partition, instance.version), rows.bulky(instance))
         commit = Commit(self._studies, transaction, upsert, dropped)
         batches = list(chunks(instances)) or [[]]
         for number, batch in enumerate(batches, 1):
@@ -81,20 +98,59 @@ class TableIndex:
                 instances[at] = await self._unspilled(instances[at], lengths, columns)
         return instances
 
+    async def remembers(self, resource: Resource) -> bool:
+        """Read in the decisions that have not been forgotten if one of them removed it."""
+        assert resource.study is not None
+        partition = rows.partition_key(resource.partition, resource.study)
+        return await removal.is_remembered(self._studies, partition, resource)
+
+    async def packed(self, resource: Resource) -> Sequence[Packed]:
+        """Read where a series' metadata are packed, or those of each series of a study."""
+        assert resource.study is not None
+        partition = rows.partition_key(resource.partition, resource.study)
+        if resource.series is not None:
+            row = await self._studies.get(partition, rows.series_key(resource.series), packing.POINTER_COLUMNS)
+            found = [] if row is None else [packing.pointed(row, resource.partition)]
+        else:
+            found = await packing.pointers(self._studies, partition, resource.partition)
+        return () if None in found else [packed for packed in found if packed]
+
+    async def read_packed(self, packed: Packed) -> AsyncIterator[bytes]:
+        """Read the blob of a series' metadata."""
+        missing = StorageUnavailable("packed metadata are missing from storage")
+        return await self._derived.get(packing.blob_name(packed.partition, packed.name), 0, None, missing)
+
     async def search(self, query: Query) -> Page:
         """Answer from the search rows, and from the records of the studies that they do not tell all of yet."""
         return await Finder(query, self._pending, self._search, self.records).page()
 
+    async def refresh(self, partition: str, transaction: str) -> None:
+        """Index the studies of a transaction soon, if they rest and it has been decided by then."""
+        await self._hints.take(partition, transaction)
+
     async def sweep(self) -> None:
-        """Index what the journal holds, and decide what was broken off."""
-        await Sweep(self._studies, self._pending, self._search).run()
+        """Index what the journal holds, decide what was broken off, and forget what is due."""
+        indexer = self._indexer()
+        due = Due(
+            self._due,
+            self._studies,
+            self._search,
+            instances=self._instances,
+            derived=self._derived,
+            index=indexer.index,
+            retention=self._retention,
+        )
+        await Sweep(self._studies, self._pending, indexer, due).run()
+
+    async def _index(self, partition: str, study: str) -> bool:
+        return await self._indexer().index(partition, study)
+
+    def _indexer(self) -> Indexer:
+        return Indexer(self._studies, self._pending, self._search)
 
     async def _unspilled(self, instance: Instance, lengths: str, columns: Columns) -> Instance:
         start, length = rows.bulky_range(lengths, columns)
         missing = StorageUnavailable("the header of an instance is missing from storage")
-        content = await self._derived.get(_spill_name(instance), start, length, missing)
+        name = bulky_name(instance.partition, instance.version)
+        content = await self._derived.get(name, start, length, missing)
         return rows.with_bulky(instance, lengths, columns, b"".join([chunk async for chunk in content]))
-
-
-def _spill_name(instance: Instance) -> str:
-    return f"{blob_name(instance.partition, instance.version).removesuffix('.dcm')}.bulky"

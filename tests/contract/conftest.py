@@ -1,4 +1,4 @@
-"""The adapters of the two ports, each under the same tests."""
+"""The adapters of the ports, each under the same tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from dicom_core.ports import Stores
 from dicom_core.settings import Settings
 from dicom_core.storage import provision
 from dicom_core.storage.blobs import BlobStore, Container
-from dicom_core.storage.memory import MemoryIndex, MemoryStore
+from dicom_core.storage.drop_zone import BlobDropZone
+from dicom_core.storage.memory import MemoryDropZone, MemoryIndex, MemoryStore
 from dicom_core.storage.rest import Kind, tally
 from dicom_core.storage.tables import TableIndex
 from tests.fake_tables import Service
@@ -25,7 +26,9 @@ async def azure_stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     account = Settings.from_environment({"DicomStorage": azurite.connection_string}).account
     await provision.create(account)
     blobs, tables = bootstrap.clients(account)
-    yield Stores(BlobStore(Container(blobs, "dicom")), TableIndex(tables, Container(blobs, "derived")))
+    dicom, derived = Container(blobs, "dicom"), Container(blobs, "derived")
+    index = TableIndex(tables, dicom, derived, retention=3600.0)
+    yield Stores(BlobStore(dicom), index, BlobDropZone(blobs))
     await blobs.close()
     await tables.close()
 
@@ -34,9 +37,9 @@ async def azure_stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     """Both ports, of each adapter in turn."""
     if request.param == "memory":
-        return Stores(MemoryStore(), MemoryIndex())
+        return Stores(MemoryStore(), MemoryIndex(), MemoryDropZone())
     if request.param == "tables":
-        return Stores(MemoryStore(), Service().index())
+        return Stores(MemoryStore(), Service().index(), MemoryDropZone())
     return request.getfixturevalue("azure_stores")
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from azure.storage.blob import ContainerClient
 
+from dicom_core.storage import provision
+from tests import instances
 from tests.serving import ROOT, storage_settings
+from tests.storage import account
 from tools.local_host.azurite import Azurite
 
 WORKER = ROOT / ".tools" / "worker"
@@ -47,8 +53,8 @@ def _worker() -> None:
         pytest.skip("the worker's library is not installed: run make setup")
 
 
-def load(folder: Path, path: str = "", **environment: str) -> dict[str, Any]:
-    """What the worker says of the app of a folder.
+def load(folder: Path, *asked: str, **environment: str) -> dict[str, Any]:
+    """What the worker says of the app of a folder; asked for a path, and then a blob.
 
     Raises
     ------
@@ -57,7 +63,7 @@ def load(folder: Path, path: str = "", **environment: str) -> dict[str, Any]:
     """
     variables = {"PYTHON_ENABLE_INIT_INDEXING": "1", "PYTHONPATH": str(WORKER), **environment}
     done = subprocess.run(
-        [sys.executable, str(DRIVER), str(folder), *([path] if path else [])],
+        [sys.executable, str(DRIVER), str(folder), *asked],
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
@@ -91,10 +97,23 @@ def test_worker_rejects(tmp_path: Path, body: str) -> None:
     assert "rejected: " in refused.value.stderr
 
 
+DROPPED = "Dropped/by a user.dcm"
+
+
 @pytest.fixture(scope="module")
-def loaded(azurite: Azurite) -> dict[str, Any]:
+def drop_zone(azurite: Azurite) -> Iterator[ContainerClient]:
+    """The drop zone, as users see it, with a file in it."""
+    asyncio.run(provision.create(account(azurite.connection_string)))
+    with ContainerClient.from_connection_string(azurite.connection_string, "import") as container:
+        container.upload_blob(DROPPED, instances.file())
+        yield container
+
+
+@pytest.fixture(scope="module")
+def loaded(azurite: Azurite, drop_zone: ContainerClient) -> dict[str, Any]:
     """What the worker says of the service."""
-    return load(ROOT, "health/check", **storage_settings(azurite.connection_string))
+    settings = storage_settings(azurite.connection_string)
+    return load(ROOT, "health/check", f"import/{DROPPED}", **settings)
 
 
 def listed(connection_string: str) -> list[str]:
@@ -121,6 +140,24 @@ def test_worker_accepts_every_function(loaded: dict[str, Any], azurite: Azurite)
 def test_worker_answers_health_check(loaded: dict[str, Any]) -> None:
     """A request through the worker's own server reaches the function and comes back."""
     assert loaded["answer"]["status"] == 200
+
+
+@pytest.mark.azurite
+def test_worker_fires_blob_trigger(loaded: dict[str, Any], drop_zone: ContainerClient) -> None:
+    """What the worker makes of the host's message is what the function takes: the file has been imported."""
+    assert loaded["fired"] == ["import_stored_file"]
+    assert not drop_zone.get_blob_client(DROPPED).exists()
+
+
+@pytest.mark.azurite
+def test_blob_triggers_do_not_load_the_blob(loaded: dict[str, Any]) -> None:
+    """The host is told to pass on where a blob is, and by what it learns of one: by Event Grid, if nothing is set."""
+    triggers = [b for bs in loaded["functions"].values() for b in bs if b["type"] == "blobTrigger"]
+
+    assert [(one["path"], one["source"], one["properties"]) for one in triggers] == [
+        (path, "EventGrid", {"SupportsDeferredBinding": True})
+        for path in ("dicom/{name}.dcm", "import/{name}")
+    ]
 
 
 @pytest.mark.azurite
@@ -165,6 +202,7 @@ def test_sample_settings() -> None:
             "PYTHON_ISOLATE_WORKER_DEPENDENCIES": "1",
             "AzureWebJobsStorage": "UseDevelopmentStorage=true",
             "DicomStorage": "UseDevelopmentStorage=true",
+            "DicomBlobSource": "LogsAndContainerScan",
             "DicomSweepSchedule": "0 * * * * *",
         },
     }

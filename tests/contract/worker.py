@@ -1,8 +1,9 @@
 """Loads a function app through the library that is the Python worker in Azure, and prints what it says as JSON.
 
-`python worker.py FOLDER [PATH]`: the names and bindings of the functions, and, with a path, the answer to a GET
-through the worker's own HTTP server. The Functions host's side of the conversation is played by stand-ins for its
-messages: the library takes their classes from the caller.
+`python worker.py FOLDER [PATH [BLOB]]`: the names and bindings of the functions, with a path also the answer to a GET
+through the worker's own HTTP server, and with the name of a blob (its container first) the functions that it has fired,
+which are those with a trigger on its container. The Functions host's side of the conversation is played by stand-ins
+for its messages: the library takes their classes from the caller.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,7 +79,7 @@ def _checked(response: Any) -> Any:
     return response
 
 
-async def _describe(runtime: Any, folder: Path, path: str | None) -> dict[str, Any]:
+async def _describe(runtime: Any, folder: Path, path: str | None, blob: str | None) -> dict[str, Any]:
     runtime.start_threadpool_executor()
     start = SimpleNamespace(capabilities={}, function_app_directory=str(folder))
     started = _checked(await runtime.worker_init_request(_request(worker_init_request=start)))
@@ -92,13 +94,45 @@ async def _describe(runtime: Any, folder: Path, path: str | None) -> dict[str, A
         identity, bindings = next(f for f in functions.values() if f[1][0].get("route") == path)
         url = f"{started.capabilities['HttpUri']}/{path}"
         described["answer"] = await _get(runtime, url, identity, bindings[0]["name"])
+    if blob is not None:
+        container = f"{blob.partition('/')[0]}/"
+        fired = {
+            name: one for name, one in functions.items() if one[1][0].get("path", "").startswith(container)
+        }
+        for identity, (binding, *_) in fired.values():
+            await _fire(runtime, blob, identity, binding)
+        described["fired"] = list(fired)
     return described
 
 
 async def _get(runtime: Any, url: str, function: str, argument: str) -> dict[str, Any]:
     """Forward the request and announce the invocation, as the host does both at once."""
     http = SimpleNamespace(method="", url="", headers={}, query={}, params={}, body=_OneOf("bytes", b""))
-    value = SimpleNamespace(name=argument, data=_OneOf("http", http), WhichOneof=lambda _: "data")
+    invocation = _invocation(function, argument, _OneOf("http", http))
+    async with aiohttp.ClientSession(headers={"x-ms-invocation-id": _INVOCATION}) as client:
+        answering = asyncio.create_task(_answer(client, url))
+        async with asyncio.timeout(20):
+            _checked(await runtime.invocation_request(invocation))
+            return await answering
+
+
+async def _fire(runtime: Any, blob: str, function: str, binding: Mapping[str, str]) -> None:
+    """Invoke a function for a blob: the host tells where it is, and does not load it."""
+    container, _, name = blob.partition("/")
+    content = {"Connection": binding["connection"], "ContainerName": container, "BlobName": name}
+    model = SimpleNamespace(
+        version="1.0",
+        source="AzureStorageBlobs",
+        content_type="application/json",
+        content=json.dumps(content),
+    )
+    invocation = _invocation(function, binding["name"], _OneOf("model_binding_data", model))
+    async with asyncio.timeout(20):
+        _checked(await runtime.invocation_request(invocation))
+
+
+def _invocation(function: str, argument: str, data: _OneOf) -> Any:
+    value = SimpleNamespace(name=argument, data=data, WhichOneof=lambda _: "data")
     invocation = SimpleNamespace(
         invocation_id=_INVOCATION,
         function_id=function,
@@ -107,11 +141,7 @@ async def _get(runtime: Any, url: str, function: str, argument: str) -> dict[str
         trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
     )
-    async with aiohttp.ClientSession(headers={"x-ms-invocation-id": _INVOCATION}) as client:
-        answering = asyncio.create_task(_answer(client, url))
-        async with asyncio.timeout(20):
-            _checked(await runtime.invocation_request(_request(invocation_request=invocation)))
-            return await answering
+    return _request(invocation_request=invocation)
 
 
 async def _answer(client: aiohttp.ClientSession, url: str) -> dict[str, Any]:
@@ -127,11 +157,12 @@ async def _answer(client: aiohttp.ClientSession, url: str) -> dict[str, Any]:
 def main() -> None:
     """Describe the app of the folder that the command line names."""
     folder = Path(sys.argv[1]).absolute()
+    path, blob = [*sys.argv[2:], None, None][:2]
     sys.path.insert(0, str(folder))
     os.chdir(folder)
     import azure_functions_runtime as runtime
 
-    described = asyncio.run(_describe(runtime, folder, sys.argv[2] if len(sys.argv) > 2 else None))
+    described = asyncio.run(_describe(runtime, folder, path, blob))
     print(json.dumps(described, default=str), flush=True)
 
 

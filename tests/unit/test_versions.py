@@ -47,6 +47,13 @@ def test_transaction_after_one_of_the_future_is_later() -> None:
         name = later
 
 
+def test_transactions_after_the_same_differ() -> None:
+    """Two transactions that go on from the same name, of a clock ahead, are two."""
+    name = "7ZZZZZZZZ0" + "Z" * 16
+
+    assert versions.transaction_after(name) != versions.transaction_after(name)
+
+
 @pytest.mark.parametrize("part", [0, 1, 0xFFFF])
 def test_version_tells_its_transaction(part: int) -> None:
     """Versions of one transaction sort by part, and share its name."""

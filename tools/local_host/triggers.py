@@ -21,6 +21,9 @@ import azure.functions as func
 from azure.functions.blob import InputStream
 from azure.functions.queue import QueueMessage
 from azure.functions.timer import TimerRequest
+from azure.storage.blob import BlobClient as AzureBlobClient
+from azure.storage.blob import BlobServiceClient
+from azurefunctions.extensions.bindings.blob import BlobClient
 
 from tools.local_host import schedule, settings
 from tools.local_host.application import Function
@@ -300,7 +303,11 @@ def _blob_value(function: Function) -> BlobValue:
         return _whole_blob if function.annotation is bytes else _blob_text
     if isinstance(function.annotation, type) and issubclass(InputStream, function.annotation):
         return _blob_stream
-    raise StartUpError(f"Function {function.name}: annotate the blob as func.InputStream, bytes or str.")
+    if function.annotation is BlobClient:
+        return _blob_client(os.environ[function.trigger["connection"]])
+    raise StartUpError(
+        f"Function {function.name}: annotate the blob as func.InputStream, bytes, str or the extension's BlobClient."
+    )
 
 
 async def _whole_blob(storage: Storage, container: str, name: str) -> bytes:
@@ -316,6 +323,16 @@ async def _blob_text(storage: Storage, container: str, name: str) -> str:
 
 async def _blob_stream(storage: Storage, container: str, name: str) -> func.InputStream:
     return _LazyBlob(storage.url(container, name), f"{container}/{name}")
+
+
+def _blob_client(connection_string: str) -> BlobValue:
+    """The SDK's own client, as the extension makes it of the same setting; its service client is made once."""
+    service = BlobServiceClient.from_connection_string(connection_string)
+
+    async def value(storage: Storage, container: str, name: str) -> AzureBlobClient:
+        return service.get_blob_client(container, name)
+
+    return value
 
 
 class _LazyBlob(InputStream):  # type: ignore[misc]

@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from tools.progress import Display, State
 from tools.upload import files
 from tools.upload.answers import Stop
 from tools.upload.files import Batch
 from tools.upload.outcomes import Fate, Outcome, Summary
-from tools.upload.progress import Display, State
 from tools.upload.sending import Sender
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}

@@ -179,6 +179,15 @@ def test_blob_trigger(probe: Service, drop: ContainerClient) -> None:
     ]
 
 
+def test_blob_trigger_by_client(probe: Service, drop: ContainerClient) -> None:
+    """A function may ask for the SDK's client of the blob; names may have folders."""
+    drop.upload_blob("a/b/c d.txt", b"three")
+
+    assert eventually(lambda: seen(probe)["clients"] != [])
+
+    assert seen(probe)["clients"] == ["azure.storage.blob._blob_client.BlobClient drop a/b/c d.txt: three"]
+
+
 async def test_blob_trigger_poison(probe: Service, drop: ContainerClient, azurite: Azurite) -> None:
     """A blob whose function keeps failing is tried as often as host.json says, then told to the poison queue."""
     drop.upload_blob("poison.dcm", b"x")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tools.upload import progress
+from tools import progress
+from tools.progress import Display, State
 from tools.upload.__main__ import main
 from tools.upload.outcomes import Fate, Outcome, Summary
-from tools.upload.progress import Display, State
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import azure.functions as func
+from azurefunctions.extensions.bindings.blob import BlobClient
 from azurefunctions.extensions.http.fastapi import JSONResponse, Request, Response, StreamingResponse
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
-SEEN: dict[str, list[str]] = {"blobs": [], "messages": [], "timer": []}
+SEEN: dict[str, list[str]] = {"blobs": [], "clients": [], "messages": [], "timer": []}
 
 
 @app.route(route="digest", methods=["POST"])
@@ -104,6 +105,14 @@ async def on_blob(blob: func.InputStream) -> None:
     SEEN["blobs"].append(f"{blob.name}:{blob.read().decode()}")
     if "poison" in str(blob.name):
         raise ValueError("poison")
+
+
+@app.blob_trigger(arg_name="blob", path="drop/{folder}/{name}.txt", connection="DicomStorage")
+async def on_blob_by_client(blob: BlobClient) -> None:
+    """Note what the client of the blob says and reads."""
+    kind = f"{type(blob).__module__}.{type(blob).__name__}"
+    content = blob.download_blob().readall().decode()
+    SEEN["clients"].append(f"{kind} {blob.container_name} {blob.blob_name}: {content}")
 
 
 @app.queue_trigger(arg_name="message", queue_name="work", connection="DicomStorage")

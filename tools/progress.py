@@ -1,4 +1,4 @@
-"""How far the upload is: a line that is redrawn on a terminal, lines now and then elsewhere."""
+"""How far a tool is: a line that is redrawn on a terminal, lines now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -15,23 +15,28 @@ _ERASE = "\r\x1b[K"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far it is; the totals are 0 until they are known."""
+    """How far it is; the totals are 0 until they are known.
+
+    `things` says what is counted, `size` is None if they have no bytes to speak of.
+    """
 
     files: int
-    size: int
+    size: int | None
     failed: int
     seconds: float
     total_files: int = 0
     total_size: int = 0
+    things: str = "files"
 
     def __str__(self) -> str:
-        speed = self.size / self.seconds if self.seconds else 0.0
-        files = (
-            f"{self.files:,} of {self.total_files:,} files" if self.total_files else f"{self.files:,} files"
-        )
-        parts = [files, amount(self.size), f"{amount(speed)}/s"]
+        total = f" of {self.total_files:,}" if self.total_files else ""
+        parts = [f"{self.files:,}{total} {self.things}"]
+        done, whole = self._amounts
+        speed = done / self.seconds if self.seconds else 0.0
+        if self.size is not None:
+            parts += [amount(done), f"{amount(speed)}/s"]
         if self.total_files and speed:
-            left = round(max(self.total_size - self.size, 0) / speed)
+            left = round(max(whole - done, 0) / speed)
             parts.append(f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left")
         if self.failed:
             parts.append(f"{self.failed:,} failed")
@@ -40,9 +45,14 @@ class State:
     @property
     def bar(self) -> str:
         """The part of the bytes that are done, or of the files if all are empty."""
-        done, total = (self.size, self.total_size) if self.total_size else (self.files, self.total_files)
+        done, total = self._amounts if self.total_size else (self.files, self.total_files)
         filled = min(_BAR, _BAR * done // total) if total else 0
         return f"[{'#' * filled}{'-' * (_BAR - filled)}]"
+
+    @property
+    def _amounts(self) -> tuple[int, int]:
+        """What is done, and the whole: in bytes where things have them."""
+        return (self.files, self.total_files) if self.size is None else (self.size, self.total_size)
 
 
 class Display:

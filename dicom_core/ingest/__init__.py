@@ -1,0 +1,1 @@
+"""What becomes of instances beside the requests of user agents."""

@@ -1,0 +1,202 @@
+"""Scenarios: what was there, what goes on, what may befall it; and their judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from random import Random
+from typing import Any
+
+from dicom_core.errors import StorageUnavailable
+from tests.model import invariants, product
+from tests.model.actors import Actor, Read, Search, Sweep
+from tests.model.explorer import Explorer, Fault, Found, Tables, Window
+from tests.model.invariants import Change, History
+from tests.model.moments import Reader, Truth
+from tests.model.processes import LATER, NOW, Process
+from tests.model.product import Product
+from tests.model.storage import Contents
+
+_SWEEPS = 3
+"""How many sweeps bring all to rest that stopped: decide, forget, and look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """Actors at once, over what others have left, with faults.
+
+    `page` is how many rows a page has; if it is one, properties that a row lacks are answered as null: emulators do so.
+    `bound` is how many pre-emptions are tried where time counts: all orders take too long; None if they do not.
+    """
+
+    name: str
+    actors: tuple[Actor, ...]
+    given: tuple[Actor, ...] = ()
+    page: int = 1000
+    faults: Mapping[Fault, int] = field(default_factory=dict)
+    bound: int | None = None
+
+    def explore(
+        self, bound: int | None = None, *, seconds: float = math.inf, shortest: bool = False
+    ) -> Found:
+        """Try every order within a bound of pre-emptions."""
+        with _explorer(self) as explorer:
+            return explorer.explore(bound, seconds=seconds, shortest=shortest)
+
+    def walk(self, chance: Random, times: int) -> Iterator[Found]:
+        """Try some orders by chance."""
+        with _explorer(self) as explorer:
+            for _ in range(times):
+                yield explorer.walk(chance)
+
+
+@contextmanager
+def _explorer(scenario: Scenario) -> Iterator[Explorer]:
+    contents = Contents(nulls=scenario.page == 1)
+    judge = _Judge(scenario, contents)
+    try:
+        start: Tables = (contents.empty,) * len(product.STORES)
+        for number, actor in enumerate(scenario.given):
+            earlier = replace(actor, order=number - _GIVEN) if actor.order is None else actor
+            start, _ = judge.alone(start, judge.process(earlier, _GIVEN + number))
+        judge.history = History(ever=judge.truth(start).versions)
+        actors = scenario.actors
+        yield Explorer(
+            product.STORES,
+            start,
+            [judge.process(actor, number) for number, actor in enumerate(actors)],
+            judge,
+            faults=scenario.faults,
+            waits={number: actor.after for number, actor in enumerate(actors) if actor.after is not None},
+            watching=frozenset(number for number, actor in enumerate(actors) if actor.watches),
+        )
+    finally:
+        judge.close()
+
+
+_GAVE_UP = object()
+"""What an actor comes to that found storage unavailable."""
+
+_GIVEN = 100
+_LAST = 200
+"""Numbers of processes that run alone, before and after the others."""
+
+
+class _Judge:
+    """Holds what happens in a scenario to the invariants; each thing once."""
+
+    def __init__(self, scenario: Scenario, contents: Contents) -> None:
+        self.history = History()
+        self._actors = scenario.actors
+        self._page = scenario.page
+        self._contents = contents
+        self._processes: list[Process] = []
+        self._reader = Reader()
+        self._may_give_up = any(actor.gives_up for actor in scenario.actors) or any(
+            scenario.faults.get(fault) for fault in (Fault.UNANSWERED, Fault.UNSENT)
+        )
+        self._changes: dict[Any, tuple[History, str]] = {}
+        self._moments: dict[Tables, str] = {}
+        self._answers: dict[Any, str] = {}
+        self._ends: dict[Tables, str] = {}
+        self._closing = [
+            self.process(Sweep(), _LAST + number, now=LATER + 7200 * number) for number in range(_SWEEPS)
+        ]
+        studies = sorted({actor.study for actor in (*scenario.given, *scenario.actors)})
+        dates = sorted({getattr(actor, "date", "") for actor in (*scenario.given, *scenario.actors)} | {""})
+        self._last: list[tuple[Actor, Process]] = [
+            (actor, self.process(actor, _LAST + _SWEEPS + number))
+            for number, actor in enumerate(
+                [*(Read(study=study) for study in studies), *(Search(date=date) for date in dates)]
+            )
+        ]
+
+    def process(self, actor: Actor, number: int, now: float = NOW) -> Process:
+        """A process of an actor."""
+        name = type(actor).__name__.lower()
+        made = Process(name, number, partial(_run, actor, self._page, number), self._contents, now)
+        self._processes.append(made)
+        return made
+
+    def close(self) -> None:
+        """End what no one will let go on."""
+        for process in self._processes:
+            process.close()
+
+    def alone(self, tables: Tables, process: Process) -> tuple[Tables, Any]:
+        """Let a process run to its end; what it leaves, and what it came to."""
+        position = process.first
+        while position.call is not None:
+            at = product.STORES.index(position.call.store)
+            _, position, content = position.step(tables[at])
+            tables = (*tables[:at], content, *tables[at + 1 :])
+        return tables, position.result
+
+    def truth(self, tables: Tables) -> Truth:
+        """What is live."""
+        return self._reader.truth(tables)
+
+    def change(self, before: Tables, after: Tables, history: History, process: int) -> tuple[History, str]:
+        """What is to be remembered after a request that changed something, and what it broke."""
+        key = (before, after, history, process)
+        if key not in self._changes:
+            was, now = self._reader.moment(before), self._reader.moment(after)
+            following = history.followed_by(was, now, process)
+            change = Change(was, now, history, process, self._actors[process].removes)
+            violation = _first(invariants.OF_A_CHANGE, change) or self._moment(after)
+            self._changes[key] = following, violation
+        return self._changes[key]
+
+    def answer(self, process: int, result: Any, window: Window | None) -> str:
+        """What is wrong with what an actor has come to."""
+        key = (process, id(result), window)
+        if key not in self._answers:
+            if result is _GAVE_UP:
+                self._answers[key] = "" if self._may_give_up else "given up, though nobody aborted it"
+            else:
+                self._answers[key] = self._actors[process].wrong(result, window)
+        return self._answers[key]
+
+    def end(self, tables: Tables) -> str:
+        """What is wrong when all is quiet, after some sweeps (I7, I10)."""
+        if tables not in self._ends:
+            self._ends[tables] = self._end(tables)
+        return self._ends[tables]
+
+    def _end(self, tables: Tables) -> str:
+        truth = self.truth(tables)
+        for process in self._closing:
+            tables, _ = self.alone(tables, process)
+            if violation := self._moment(tables):
+                return violation
+        if self.truth(tables) is not truth:
+            return "a sweep changed what is live"
+        window = Window(truth, frozenset((truth,)))
+        for actor, process in self._last:
+            _, result = self.alone(tables, process)
+            if violation := actor.wrong(result, window):
+                return violation
+        return invariants.i10_quiet_is_settled(self._reader.moment(tables))
+
+    def _moment(self, tables: Tables) -> str:
+        if tables not in self._moments:
+            self._moments[tables] = _first(invariants.OF_A_MOMENT, self._reader.moment(tables))
+        return self._moments[tables]
+
+
+def _first(predicates: Sequence[Callable[[Any], str]], value: Any) -> str:
+    """What the first predicate says that says something, with its name."""
+    for predicate in predicates:
+        if violation := predicate(value):
+            return f"{predicate.__name__}: {violation}"
+    return ""
+
+
+async def _run(actor: Actor, page: int, number: int) -> Any:
+    try:
+        return await actor.run(Product(page), number)
+    except StorageUnavailable:
+        return _GAVE_UP
