@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from azure.identity.aio import DefaultAzureCredential
 
+from dicom_core.functions_http import VERSIONS, public_url
 from dicom_core.ports import Stores
 from dicom_core.settings import IdentityAccount, Settings, SharedKeyAccount
 from dicom_core.storage.blobs import BlobStore, Container
@@ -41,7 +42,8 @@ async def open_stores(settings: Settings) -> Stores:
     _tune_collector()
     instances, derived = Container(blobs, "dicom"), Container(blobs, "derived")
     retention = settings.retention_hours * 3600.0
-    index = TableIndex(tables, instances, derived, retention)
+    base_url = f"{public_url(settings, {}, 'http')}/v{VERSIONS[-1]}"
+    index = TableIndex(tables, instances, derived, retention, base_url)
     return Stores(BlobStore(instances), index, BlobDropZone(blobs))
 
 

@@ -120,7 +120,7 @@ async def _store(file: Dropped, stores: Stores) -> Rejection | None:
     )
     try:
         response = await store.store(request, stores)
-    except (StorageUnavailable, ResourceNotFound, MemoryError):
+    except (StorageUnavailable, ResourceNotFound):
         raise
     except TransactionError as error:
         return Rejection(error.status, (str(error),))

@@ -73,7 +73,9 @@ def _decode_rle(frame: bytes, image: Image) -> tuple[bytes, Image]:
     if not width:
         raise Undecodable("compressed single bits cannot be decoded")
     if len(frame) < _RLE_HEADER.size or count > _MAX_SEGMENTS:
-        raise Undecodable("the frame has no RLE header, or one for fewer segments than its samples have bytes")
+        raise Undecodable(
+            "the frame has no RLE header, or one for fewer segments than its samples have bytes"
+        )
     number, *offsets = _RLE_HEADER.unpack_from(frame)
     bounds = [*offsets[:count], len(frame)]
     if number != count or bounds[0] < _RLE_HEADER.size or bounds != sorted(bounds):
@@ -211,10 +213,11 @@ def _samples(frame: bytes, image: Image, most: int) -> tuple[Samples, Image]:
         )
     if image.photometric_interpretation not in _ENCODED or image.samples_per_pixel > 3:
         raise Unencodable("the (0028,0004) Photometric Interpretation has no compressed form")
-    if len(frame) < image.size:
+    halved = image.photometric_interpretation == "YBR_FULL_422"
+    if len(frame) < image.size or (halved and image.columns % 2):
         raise Unencodable("the frame is shorter than its image")
     samples = np.frombuffer(frame, _type(image), image.samples)
-    if image.photometric_interpretation == "YBR_FULL_422":
+    if halved:
         return _full(samples, image), _by_pixel(image, "YBR_FULL")
     if image.samples_per_pixel == 1:
         return samples.reshape(image.rows, image.columns), image

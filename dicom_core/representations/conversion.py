@@ -5,7 +5,7 @@ data, in pieces; the tail, what follows them. One piece and what becomes of it a
 frames; head and tail are as a whole, up to `MAX_HEADER` bytes.
 
 The instance stays the same: no pixel changes but those of lossy compression that was there before, and the SOP
-Instance UID is kept. Pixel data of icons stay as they are; what is written of a compressed one says so itself.
+Instance UID is kept. Icons stay as they are: a compressed one keeps the encoding that it had.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from dicom_core.representations.source import Source
 MAX_HEADER = 64 << 20
 """The most bytes before the pixel data, and behind them, that are converted."""
 
-IMPLEMENTATION_CLASS = "2.25.289410364905164953287302963715086207713"
+IMPLEMENTATION_CLASS = "2.25.33233072518808605733905026175586044138"
 IMPLEMENTATION_VERSION = "DICOM_FUNCTIONS"
 
 _PHOTOMETRIC, _PLANAR = 0x00280004, 0x00280006
@@ -134,8 +134,9 @@ class Conversion:
         if parts.head is None:
             return _Copier(0, 1)
         if transcoding.is_native(transfer_syntax) and native:
-            big = transfer_syntax == EXPLICIT_BIG
-            return _copier(transfer_syntax, parts, self._image()) if big else _Copier(parts.length, 1)
+            if transfer_syntax != EXPLICIT_BIG:
+                return _Copier(parts.length, 1)
+            return _copier(transfer_syntax, parts, self._image())
         if not parts.frames.count:
             raise Undecodable("the frames of the instance cannot be told apart")
         return _Coder(transfer_syntax, self._target, self._image(), parts)

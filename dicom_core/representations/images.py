@@ -11,9 +11,6 @@ from dicom_core.representations import metadata
 MAX_FRAME = 128 << 20
 """The most bytes that a decoded frame may have; several times as many are in memory while it is transcoded."""
 
-MONOCHROME = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
-"""Photometric interpretations of one sample per pixel."""
-
 
 class Undecodable(Exception):
     """A frame cannot be decoded; the text says why and holds no attribute values."""

@@ -27,7 +27,6 @@ _LONGEST = 900
 
 _STATE = "x-ms-meta-state"
 _DONE, _UNDER_WAY = "success", "pending"
-_EXISTS = frozenset({"BlobAlreadyExists", "PendingCopyOperation"})
 
 
 class BlobDropZone:
@@ -95,14 +94,16 @@ class BlobDropZone:
         """Create a blob under the first name that no other file has; that name."""
         for name in names:
             reply = await create(name)
-            if reply.status in (404, 412):
+            if reply.status == 404:
                 raise _gone()
-            if reply.status not in (201, 202) and reply.error not in _EXISTS:
-                raise StorageUnavailable(f"storage refused to move a file ({reply.error})")
             if reply.status in (201, 202) and _copied(reply) == _DONE:
                 return name
             found = await self._head(name)
-            if found is not None and found.headers.get(_STATE) == state:
+            if found is None and reply.status == 412:  # it is the source that did not meet its condition
+                raise _gone()
+            if found is None:
+                raise StorageUnavailable(f"storage refused to move a file ({reply.error})")
+            if found.headers.get(_STATE) == state:
                 if _copied(found) == _DONE:
                     return name
                 if _copied(found) != _UNDER_WAY:

@@ -49,7 +49,7 @@ _BLOBS_AT_ONCE = 16
 log = logging.getLogger("dicom")
 
 
-async def schedule(due: Table, partition: str, study: str, retention: float) -> None:
+async def schedule(due: Table, retention: float, partition: str, study: str) -> None:
     """Note that a study has something to forget when so many seconds have passed."""
     await due.upsert(DUE, _due_key(time.time() + retention, partition, study), {})
 

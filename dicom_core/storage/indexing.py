@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -56,7 +56,15 @@ class _Seen:
 
 
 class Indexer:
-    """Indexes studies of one account."""
+    """Indexes studies of one account.
+
+    Parameters
+    ----------
+    packer
+        Packs the metadata of series, if they are to be packed.
+    schedule
+        Notes that a study, given by its partition and UID, has something to forget later.
+    """
 
     def __init__(
         self,
@@ -65,11 +73,13 @@ class Indexer:
         table: Table,
         claim_seconds: float = CLAIM_SECONDS,
         packer: Packer | None = None,
+        schedule: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:
         self._studies = studies
         self._pending = pending
         self._search = table
         self._packer = packer
+        self._schedule = schedule
         self._claim_seconds = claim_seconds
 
     async def index(self, partition: str, study: str) -> bool:
@@ -85,6 +95,8 @@ class Indexer:
                 state = await self._take_over(partition, study, state)
             state = await self._write(partition, state, places, search.row_of(seen.answer))
             await pointers.point(self._search, partition, study, seen.added)
+            if self._schedule is not None and seen.decided:
+                await self._schedule(partition, study)
             pointing = await self._pack(Resource(study, partition=partition), seen, state.claim, unpacked)
             await self._release(partition, study, replace(state, claim=""), pointing)
         except Conflict:

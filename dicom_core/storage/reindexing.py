@@ -7,7 +7,7 @@ ago, so that the next run of the indexer takes over, looks which rows there are,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -16,7 +16,6 @@ from dicom_core.errors import StorageUnavailable
 from dicom_core.storage import journal, rows
 from dicom_core.storage import search_table as search
 from dicom_core.storage.commit import RACES
-from dicom_core.storage.indexing import Indexer
 from dicom_core.storage.search_table import State
 from dicom_core.storage.table_service import Action, Conflict, Operation, Table, literal
 
@@ -24,7 +23,7 @@ STUDIES_AT_ONCE = 8
 
 
 async def studies(table: Table, partition: str = "") -> AsyncIterator[tuple[str, str]]:
-    """The partition and UID of each study that the table `studies` knows, those that were deleted too; in the order of its keys."""
+    """Partition and UID of each study that the table `studies` knows, in the order of its keys; of deleted ones too."""
     last, end = f"{partition}|" if partition else "", f"{partition}}}" if partition else "~"
     while True:
         condition = f"PartitionKey gt {literal(last)} and PartitionKey lt {literal(end)}"
@@ -59,19 +58,22 @@ async def doubt(studies: Table, pending: Table, partition: str, study: str) -> N
 
 
 async def index_all(
-    indexer: Indexer, pending: Table, note: Callable[[int], None], partition: str = ""
+    index: Callable[[str, str], Awaitable[object]],
+    pending: Table,
+    note: Callable[[int], None],
+    partition: str = "",
 ) -> int:
     """Index what the journal holds until it is empty, or holds only what others are at work on; how many studies.
 
-    `note` is told how many studies are left, time and again.
+    `index` indexes a study, given by its partition and UID; `note` is told how many are left, time and again.
     """
     room = asyncio.Semaphore(STUDIES_AT_ONCE)
     left = 0
 
-    async def index(key: tuple[str, str]) -> None:
+    async def index_one(key: tuple[str, str]) -> None:
         nonlocal left
         async with room:
-            await indexer.index(*key)
+            await index(*key)
         left -= 1
         note(left)
 
@@ -88,6 +90,6 @@ async def index_all(
         try:
             async with asyncio.TaskGroup() as tasks:
                 for key in journalled:
-                    tasks.create_task(index(key))
+                    tasks.create_task(index_one(key))
         except* StorageUnavailable as errors:
             raise errors.exceptions[0] from None

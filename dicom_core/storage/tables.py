@@ -10,19 +10,21 @@ a trace that lost or doubled something: docs/architecture.md tells them.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 
 from dicom_core.errors import StorageUnavailable
 from dicom_core.ports import Committed, Packed, Transaction
 from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
-from dicom_core.storage import journal, packing, removal, rows
+from dicom_core.storage import due, journal, packing, removal, rows
 from dicom_core.storage.blobs import Container, bulky_name
 from dicom_core.storage.commit import Commit, chunks
 from dicom_core.storage.due import Due
 from dicom_core.storage.finding import Finder
 from dicom_core.storage.hints import Hints
 from dicom_core.storage.indexing import Indexer
+from dicom_core.storage.packing import Packer
 from dicom_core.storage.removal import Removal
 from dicom_core.storage.rest import Client
 from dicom_core.storage.scan import scan
@@ -43,9 +45,18 @@ class TableIndex:
         The container of headers that no row can hold.
     retention
         Seconds that what was deleted or replaced is kept.
+    base_url
+        What the service's URLs most likely begin with, for metadata that are packed before anyone asks for them.
     """
 
-    def __init__(self, client: Client, instances: Container, derived: Container, retention: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        instances: Container,
+        derived: Container,
+        retention: float,
+        base_url: str = "",
+    ) -> None:
         self._studies = Table(client, "studies")
         self._pending = Table(client, "pending")
         self._search = Table(client, "search")
@@ -53,6 +64,7 @@ class TableIndex:
         self._instances = instances
         self._derived = derived
         self._retention = retention
+        self._packer = Packer(derived, self.records, base_url)
         self._hints = Hints(self._studies, self._pending, self._index)
 
     async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
@@ -131,7 +143,7 @@ class TableIndex:
     async def sweep(self) -> None:
         """Index what the journal holds, decide what was broken off, and forget what is due."""
         indexer = self._indexer()
-        due = Due(
+        forgetting = Due(
             self._due,
             self._studies,
             self._search,
@@ -140,13 +152,14 @@ class TableIndex:
             index=indexer.index,
             retention=self._retention,
         )
-        await Sweep(self._studies, self._pending, indexer, due).run()
+        await Sweep(self._studies, self._pending, indexer, forgetting).run()
 
     async def _index(self, partition: str, study: str) -> bool:
         return await self._indexer().index(partition, study)
 
     def _indexer(self) -> Indexer:
-        return Indexer(self._studies, self._pending, self._search)
+        schedule = partial(due.schedule, self._due, self._retention)
+        return Indexer(self._studies, self._pending, self._search, packer=self._packer, schedule=schedule)
 
     async def _unspilled(self, instance: Instance, lengths: str, columns: Columns) -> Instance:
         start, length = rows.bulky_range(lengths, columns)

@@ -1,4 +1,7 @@
-"""The JavaScript client that OHIF and Slim use, in Node.js: every method of it, and nothing of it is changed."""
+"""The JavaScript client that OHIF and Slim use, in Node.js; nothing of it is changed.
+
+Every method of it is called whose resource the service has, which leaves out those of rendered images and thumbnails.
+"""
 
 from __future__ import annotations
 

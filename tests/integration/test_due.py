@@ -11,22 +11,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import aiohttp
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dicom_core import record, versions
-from dicom_core.ports import Transaction
+from dicom_core.ports import Stores, Transaction
 from dicom_core.record import Columns
-from dicom_core.resources import DEFAULT_PARTITION, Resource
+from dicom_core.resources import DEFAULT_PARTITION, Level, Resource
 from dicom_core.storage import due, indexing, journal, packing, rows, search_table
 from dicom_core.storage.blobs import Blob, blob_name, bulky_name, version_in
 from dicom_core.storage.indexing import Indexer
 from dicom_core.storage.search_table import State
 from dicom_core.storage.table_service import Action, Operation
 from dicom_core.storage.tables import TableIndex
+from dicom_core.web import search_parameters
 from tests.fake_tables import FakeContainer, FakeTable, Service
-from tests.instances import row
+from tests.instances import row, uid
+from tests.storage import Fault, Faults, opened
 
 HOUR = 3600.0
 RETENTION = 2 * HOUR
@@ -226,7 +229,7 @@ def schedule_runs(monkeypatch: pytest.MonkeyPatch, retention: float) -> None:
     async def scheduled(self: Indexer, partition: str, study: str) -> bool:
         beside = copy.copy(self._studies)
         beside._name = "due"
-        await due.schedule(beside, partition, study, retention)
+        await due.schedule(beside, retention, partition, study)
         return await index(self, partition, study)
 
     monkeypatch.setattr(Indexer, "index", scheduled)
@@ -351,7 +354,7 @@ async def test_due_rows_of_many_runs_are_one(clock: Clock) -> None:
     table = Service().table("due")
 
     for _ in range(5):
-        await due.schedule(table, DEFAULT_PARTITION, STUDY, HOUR)
+        await due.schedule(table, HOUR, DEFAULT_PARTITION, STUDY)
         clock.now += 60
 
     (key,) = table._service.rows("due", due.DUE)
@@ -496,3 +499,95 @@ async def test_packed_metadata_that_were_just_left_stay(clock: Clock) -> None:
     await scan.run()
 
     assert packing.blob_name(DEFAULT_PARTITION, name) in account.derived.names
+
+
+def _forgetting(index: TableIndex) -> due.Due:
+    """What takes all that is there for long retired."""
+    indexer = Indexer(index._studies, index._pending, index._search, claim_seconds=0)
+    return due.Due(
+        index._due,
+        index._studies,
+        index._search,
+        instances=index._instances,
+        derived=index._derived,
+        index=indexer.index,
+        retention=-60,
+    )
+
+
+async def _replaced(stores: Stores, partition: str) -> str:
+    """A study with all there is to forget; the version that lives."""
+    index = stores.index
+    assert isinstance(index, TableIndex)
+
+    async def put(number: int, **fields: str) -> str:
+        of = Transaction(versions.new_transaction(), STUDY, partition)
+        await index.begin(of, None)
+        made = [row(of, part, instance=f"9.{part}", **fields) for part in range(number)]
+        for one in made:
+            await stores.instances.put(one.resource, one.version, [b"-"])
+        await index.commit(of, made, upsert=True)
+        return made[0].version
+
+    indexer = Indexer(index._studies, index._pending, index._search)
+    await put(2)
+    await indexer.index(partition, STUDY)
+    of = Transaction(versions.new_transaction(), STUDY, partition)
+    await index.begin(of, None)
+    await index.remove(of, Resource(STUDY))
+    aborted = Transaction(versions.new_transaction(), STUDY, partition)
+    await stores.instances.put(
+        Resource(STUDY, "1", "2", partition), versions.version_of(aborted.name, 0), [b"-"]
+    )
+    decision = rows.Decision(drop=[rows.EVERYTHING]).to_entity("aborted")
+    await index._studies.upsert(f"{partition}|{STUDY}", rows.change_key(aborted.name), decision)
+    await indexer.index(partition, STUDY)
+    kept = await put(1, attributes={})
+    await indexer.index(partition, STUDY)
+    return kept
+
+
+async def _stored(index: TableIndex, partition: str) -> set[str]:
+    return {version_in(blob.name) async for blob in index._instances.blobs(f"{partition}/")}
+
+
+async def _kinds(index: TableIndex, partition: str) -> list[str]:
+    pages = index._studies.query(f"PartitionKey eq '{partition}|{STUDY}'", ["RowKey"])
+    return [row["RowKey"].partition("|")[0] async for page in pages for row in page]
+
+
+async def _die_before(carry_out: Any) -> aiohttp.ClientResponse:
+    raise Killed
+
+
+async def _die_after(carry_out: Any) -> aiohttp.ClientResponse:
+    await (await carry_out()).read()
+    raise Killed
+
+
+@pytest.mark.azurite
+@pytest.mark.parametrize("die", [_die_before, _die_after], ids=["before", "after"])
+async def test_crash_at_any_request_to_storage(connection_string: str, die: Fault) -> None:
+    """The same over the emulator, whether the last request was carried out or not."""
+    for step in itertools.count(1):
+        partition, faults = f"Due{uid()[-12:]}", Faults()
+        async with opened(connection_string, faults) as stores:
+            index = stores.index
+            assert isinstance(index, TableIndex)
+            kept = await _replaced(stores, partition)
+            last = faults.sent + step
+            faults.plan = lambda sent, last=last: die if sent == last else None  # type: ignore[misc]
+            try:
+                await _forgetting(index).forget(partition, STUDY)
+            except Killed:
+                assert kept in await _stored(index, partition)
+            else:
+                assert step > 10
+                return
+            for _ in range(3):
+                left = await _forgetting(index).forget(partition, STUDY)
+            assert left is None
+            assert await _stored(index, partition) == {kept}
+            assert await _kinds(index, partition) == ["index", "instance", "series"]
+            asked = search_parameters.parse((), Level.STUDY, Resource(partition=partition)).query
+            assert len((await index.search(asked)).datasets) == 1

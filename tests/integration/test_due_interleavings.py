@@ -188,7 +188,7 @@ def aging(monkeypatch: pytest.MonkeyPatch, service: Service) -> Aging:
     )
 
     async def scheduled(self: Indexer, partition: str, study: str) -> bool:
-        await due.schedule(service.table("due"), partition, study, 0)
+        await due.schedule(service.table("due"), 0, partition, study)
         return await _index(self, partition, study)
 
     monkeypatch.setattr(Indexer, "index", scheduled)

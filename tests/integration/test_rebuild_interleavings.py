@@ -281,7 +281,7 @@ actors = st.lists(st.tuples(st.sampled_from(sorted(ACTORS)), st.integers(0, 29))
 
 
 @settings(
-    max_examples=300,
+    max_examples=200,
     deadline=None,
     derandomize=True,
     database=None,

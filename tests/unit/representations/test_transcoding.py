@@ -317,6 +317,7 @@ def test_htj2k_has_a_small_base_resolution(side: int, resolutions: int) -> None:
         ({"photometric_interpretation": "HSV"}, "0028,0004"),
         ({"samples_per_pixel": 4, "photometric_interpretation": "RGB"}, "0028,0004"),
         ({"rows": 5}, "shorter"),
+        ({"columns": 3, "samples_per_pixel": 3, "photometric_interpretation": "YBR_FULL_422"}, "shorter"),
     ],
 )
 def test_image_that_is_not_encoded(transfer_syntax: str, changed: dict[str, Any], reason: str) -> None:

@@ -32,7 +32,9 @@ async def account() -> Account:
 
 async def indexed(account: Account) -> int:
     """Index everything; how many studies are left."""
-    return await reindexing.index_all(account.indexer, account.service.table("pending"), lambda left: None)
+    return await reindexing.index_all(
+        account.indexer.index, account.service.table("pending"), lambda left: None
+    )
 
 
 async def doubted(account: Account) -> list[tuple[str, str]]:
@@ -137,7 +139,7 @@ async def test_index_all_leaves_what_others_are_at_work_on(account: Account) -> 
     await pending.upsert(f"{DEFAULT_PARTITION}|0", f"{name}|{STUDY}", {})
     told: list[int] = []
 
-    left = await reindexing.index_all(account.indexer, pending, told.append)
+    left = await reindexing.index_all(account.indexer.index, pending, told.append)
 
     assert (left, told[-1]) == (1, 1)
     assert len(account.rows("pending", "")) == 1
@@ -148,5 +150,5 @@ async def test_index_all_of_one_partition_leaves_the_others(account: Account) ->
     pending = account.service.table("pending")
     await account.post(*files_of(STUDY, 9)[8:])
 
-    assert await reindexing.index_all(account.indexer, pending, lambda left: None, "other") == 0
+    assert await reindexing.index_all(account.indexer.index, pending, lambda left: None, "other") == 0
     assert len(account.rows("pending", "")) == 1

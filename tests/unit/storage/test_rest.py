@@ -252,6 +252,18 @@ async def test_stream_is_taken_up_where_it_broke(
     ]
 
 
+async def test_stream_that_may_change(server: Server, client: Client) -> None:
+    """A condition goes with each request of a read; if it does not hold any more, the rest is missing."""
+    condition = {"If-Match": '"1"'}
+    server.replies = [cut(CONTENT, 1000), reply(412)]
+
+    content = await client.stream(Kind.BLOB_READ, "/path", 0, None, KeyError(), headers=condition)
+    with pytest.raises(KeyError):
+        await read(content)
+
+    assert [headers["If-Match"] for _, _, headers, _ in server.asked] == ['"1"', '"1"']
+
+
 async def test_stream_gives_up(server: Server, client: Client) -> None:
     """A read that breaks every time ends in an error, not in fewer bytes."""
     server.replies = [cut(CONTENT[at:], 1, 206) for at in range(rest.ATTEMPTS)]
