@@ -45,6 +45,13 @@ def encodable(transfer_syntax: str) -> bool:
     return transfer_syntax in _ENCODED
 
 
+def targets(transfer_syntax: str) -> tuple[str, ...]:
+    """The transfer syntaxes that frames of one can be given in beside it, Explicit VR Little Endian first."""
+    if transfer_syntax not in _DECODED:
+        return ()
+    return tuple(target for target in _ENCODED if target != transfer_syntax)
+
+
 def is_native(transfer_syntax: str) -> bool:
     """Say if frames of a transfer syntax are not compressed (PS3.5 8.1)."""
     return transfer_syntax in _NATIVE

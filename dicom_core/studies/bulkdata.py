@@ -12,8 +12,8 @@ from dicom_core.record import Columns, Instance
 from dicom_core.representations import frames as pixels
 from dicom_core.representations.frames import FrameTable
 from dicom_core.representations.instances import IMPLICIT_LITTLE, is_deflated
-from dicom_core.studies import payloads
-from dicom_core.studies.payloads import Pieces, Read
+from dicom_core.studies import payloads, transcode
+from dicom_core.studies.payloads import Pieces
 from dicom_core.web import media_types
 from dicom_core.web.media_types import EXPLICIT_VR_LITTLE_ENDIAN, Category, Offer
 from dicom_core.web.messages import Request, Response
@@ -30,10 +30,19 @@ async def frames(request: Request, stores: Stores) -> Response:
         raise ResourceNotFound(
             f"there is no frame {beyond}; of the instance's frames {table.count} can be had"
         )
-    offer = acceptable.select(_pixel_syntax(row))
-    if known := payloads.not_modified(request, payloads.etag_of(row.version, [offer])):
+    offer = acceptable.select(_pixel_syntax(row), targets=transcode.targets(row))
+    etag = payloads.etag_of(row.version, [offer])
+    if known := payloads.not_modified(request, etag):
         return known
-    return await _frames(request, stores.instances, row, offer, table, numbers)
+    if not offer.transcoded:
+        return await _frames(request, stores.instances, row, offer, table, numbers)
+    assert offer.transfer_syntax is not None
+    read = payloads.reader(stores.instances, row)
+    pieces = transcode.frames(stores, row, read, table, numbers, offer.transfer_syntax)
+    if offer.multipart:
+        return payloads.several([offer] * len(numbers), row.version, pieces)
+    fields = {"Content-Type": offer.content_type, "ETag": etag}
+    return Response(200, fields, payloads.unnumbered(pieces))
 
 
 async def bulkdata(request: Request, stores: Stores) -> Response:
@@ -113,7 +122,7 @@ async def _contents(store: InstanceStore, parts: Sequence[_Part]) -> Pieces:
             index += 1
             continue
         table = FrameTable.from_bytes(part.row.frames)
-        async for frame, piece in _cut(read, table, range(1, table.count + 1)):
+        async for frame, piece in payloads.frames(read, table, range(1, table.count + 1)):
             yield index + frame, piece
         index += table.count
 
@@ -143,7 +152,7 @@ async def _frames(
     numbers: Sequence[int],
 ) -> Response:
     read = payloads.reader(store, row)
-    pieces = _cut(read, table, numbers) if table.aligned else _shifted(read, table, numbers)
+    pieces = payloads.frames(read, table, numbers)
     if offer.multipart:
         return payloads.several([offer] * len(numbers), row.version, pieces)
     etag = payloads.etag_of(row.version, [offer])
@@ -152,22 +161,3 @@ async def _frames(
         return await payloads.single(request, offer, etag, read, ranges[0])
     fields = {"Content-Type": offer.content_type, "ETag": etag}
     return Response(200, fields, payloads.unnumbered(pieces))
-
-
-async def _cut(read: Read, table: FrameTable, numbers: Sequence[int]) -> Pieces:
-    """The bytes of frames, in as few reads as they lie together."""
-    first = 0
-    for planned in pixels.plan(table, numbers):
-        cutter = pixels.Cutter(planned)
-        async for chunk in await read(planned.start, planned.length):
-            for index, piece in cutter.feed(chunk):
-                yield first + index, piece
-        first += len(planned.frames)
-
-
-async def _shifted(read: Read, table: FrameTable, numbers: Sequence[int]) -> Pieces:
-    """The bytes of frames of single bits that begin within a byte."""
-    for index, number in enumerate(numbers):
-        ((start, length),) = table.locate(number)
-        covering = b"".join([chunk async for chunk in await read(start, length)])
-        yield index, pixels.cut_bits(covering, table.shift(number), table.bits)

@@ -11,7 +11,9 @@ from dicom_core import record
 from dicom_core.errors import ResourceGone, ResourceNotFound
 from dicom_core.ports import InstanceStore, Stores
 from dicom_core.record import Columns, Instance
+from dicom_core.representations import frames as pixels
 from dicom_core.representations.bulkdata import Inflater, Window
+from dicom_core.representations.frames import FrameTable
 from dicom_core.representations.instances import is_deflated
 from dicom_core.resources import Level
 from dicom_core.web import headers, media_types, multipart
@@ -49,8 +51,9 @@ def version_of(request: Request, rows: Sequence[Instance]) -> str:
 
 
 def etag_of(version: str, offers: Sequence[Offer]) -> str:
-    """The validator of a version as it is offered: other types, and multipart, are other bytes."""
-    return headers.etag(f"{version}.{_boundary(version, offers)[:8]}" if offers[0].multipart else version)
+    """The validator of a version as it is offered: multipart, and other transfer syntaxes, are other bytes."""
+    is_as_stored = not (offers[0].multipart or any(offer.transcoded for offer in offers))
+    return headers.etag(version if is_as_stored else f"{version}.{_boundary(version, offers)[:8]}")
 
 
 def not_modified(request: Request, etag: str) -> Response | None:
@@ -103,6 +106,34 @@ def reader(store: InstanceStore, row: Instance) -> Read:
     return partial(store.get, row.partition, row.version)
 
 
+async def frames(read: Read, table: FrameTable, numbers: Sequence[int]) -> Pieces:
+    """The bytes of frames, in as few reads as they lie together."""
+    if not table.aligned:
+        async for index, piece in _shifted(read, table, numbers):
+            yield index, piece
+        return
+    first = 0
+    for planned in pixels.plan(table, numbers):
+        cutter = pixels.Cutter(planned)
+        async for chunk in await read(planned.start, planned.length):
+            for index, piece in cutter.feed(chunk):
+                yield first + index, piece
+        first += len(planned.frames)
+
+
+async def whole(pieces: Pieces) -> Pieces:
+    """Each part in one piece."""
+    kept: list[bytes] = []
+    part = 0
+    async for index, piece in pieces:
+        if index != part:
+            yield part, b"".join(kept)
+            kept, part = [], index
+        kept.append(piece)
+    if kept:
+        yield part, b"".join(kept)
+
+
 async def numbered(content: AsyncIterator[bytes], index: int = 0) -> Pieces:
     """Bytes as those of one part."""
     async for chunk in content:
@@ -113,6 +144,14 @@ async def unnumbered(pieces: Pieces) -> AsyncIterator[bytes]:
     """The bytes of all parts."""
     async for _, piece in pieces:
         yield piece
+
+
+async def _shifted(read: Read, table: FrameTable, numbers: Sequence[int]) -> Pieces:
+    """The bytes of frames of single bits that begin within a byte."""
+    for index, number in enumerate(numbers):
+        ((start, length),) = table.locate(number)
+        covering = b"".join([chunk async for chunk in await read(start, length)])
+        yield index, pixels.cut_bits(covering, table.shift(number), table.bits)
 
 
 def _boundary(version: str, offers: Sequence[Offer]) -> str:

@@ -17,11 +17,11 @@ from dicom_core.representations import native
 from dicom_core.representations.archive import Archive
 from dicom_core.representations.metadata import Lines
 from dicom_core.resources import Level
-from dicom_core.studies import payloads
+from dicom_core.studies import payloads, transcode
 from dicom_core.studies.ahead import ahead
 from dicom_core.studies.payloads import Pieces
 from dicom_core.web import headers, media_types
-from dicom_core.web.media_types import Category, Offer
+from dicom_core.web.media_types import EXPLICIT_VR_LITTLE_ENDIAN, Category, Offer
 from dicom_core.web.messages import Request, Response
 
 _CHUNK = 1 << 18
@@ -29,19 +29,25 @@ _CHUNK = 1 << 18
 
 
 async def instances(request: Request, stores: Stores) -> Response:
-    """The instances of the Target Resource, as they were stored (PS3.18 10.4.1.1.1)."""
+    """The instances of the Target Resource, as they were stored or transcoded (PS3.18 10.4.1.1.1)."""
     single = request.resource.level is Level.INSTANCE
     acceptable = media_types.negotiate(request, Category.INSTANCES, single=single)
     rows = await payloads.records(request, stores, Columns.NONE)
-    offers = [acceptable.select(row.transfer_syntax) for row in rows]
+    offers = [acceptable.select(row.transfer_syntax, targets=transcode.targets(row)) for row in rows]
     version = payloads.version_of(request, rows)
     if offers[0].media_type == media_types.ZIP:
-        return _archive(request, stores.instances, rows, version)
+        return _archive(request, stores.instances, rows, version, offers[0])
     etag = payloads.etag_of(version, offers)
     if known := payloads.not_modified(request, etag):
         return known
+    if any(offer.transcoded for offer in offers):
+        rows = await stores.index.records(request.resource, Columns.PIXELS)
+        offers = [_possible(offer, row) for offer, row in zip(offers, rows, strict=True)]
     if offers[0].multipart:
-        return payloads.several(offers, version, _instances(stores.instances, rows))
+        return payloads.several(offers, version, _instances(stores.instances, rows, offers))
+    if offers[0].transcoded:
+        fields = {"Content-Type": offers[0].content_type, "ETag": etag}
+        return Response(200, fields, await _content(stores.instances, rows[0], offers[0]))
     read = partial(stores.instances.get, rows[0].partition, rows[0].version)
     return await payloads.single(request, offers[0], etag, read, (0, rows[0].length))
 
@@ -99,7 +105,9 @@ async def _unpacked(request: Request, stores: Stores, packed: Sequence[Packed]) 
     yield b"]"
 
 
-def _archive(request: Request, store: InstanceStore, rows: Sequence[Instance], version: str) -> Response:
+def _archive(
+    request: Request, store: InstanceStore, rows: Sequence[Instance], version: str, offer: Offer
+) -> Response:
     """The instances as files of a zip archive, for people; a folder for each series."""
     etag = headers.etag(f"{version}.zip")
     if known := payloads.not_modified(request, etag):
@@ -109,13 +117,13 @@ def _archive(request: Request, store: InstanceStore, rows: Sequence[Instance], v
         "Content-Disposition": f'attachment; filename="{request.resource.path.rpartition("/")[2]}.zip"',
         "ETag": etag,
     }
-    return Response(200, fields, _archived(store, rows))
+    return Response(200, fields, _archived(store, rows, offer))
 
 
-async def _archived(store: InstanceStore, rows: Sequence[Instance]) -> AsyncIterator[bytes]:
+async def _archived(store: InstanceStore, rows: Sequence[Instance], offer: Offer) -> AsyncIterator[bytes]:
     archive = Archive()
     index = -1
-    async for part, chunk in _instances(store, rows):
+    async for part, chunk in _instances(store, rows, [offer] * len(rows)):
         if part != index:
             index = part
             archive.begin(f"{rows[part].series}/{rows[part].instance}.dcm")
@@ -123,10 +131,26 @@ async def _archived(store: InstanceStore, rows: Sequence[Instance]) -> AsyncIter
     yield archive.finish()
 
 
-async def _instances(store: InstanceStore, rows: Sequence[Instance]) -> Pieces:
+def _possible(offer: Offer, row: Instance) -> Offer:
+    """What an instance is given as: one without pixels is not compressed, whatever the others are."""
+    compressed = offer.transcoded and offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN
+    if compressed and not row.frames:
+        return replace(offer, transfer_syntax=EXPLICIT_VR_LITTLE_ENDIAN)
+    return offer
+
+
+async def _content(store: InstanceStore, row: Instance, offer: Offer) -> AsyncIterator[bytes]:
+    """Begin to read an instance as it is offered."""
+    if offer.transcoded and offer.transfer_syntax != row.transfer_syntax:
+        return transcode.instance(store, row, offer.transfer_syntax or "")
+    return await store.get(row.partition, row.version)
+
+
+async def _instances(store: InstanceStore, rows: Sequence[Instance], offers: Sequence[Offer]) -> Pieces:
     """The bytes of whole instances; each is begun to be read while the one before is sent."""
     index = 0
-    async with aclosing(ahead(store.get(row.partition, row.version) for row in rows)) as contents:
+    begun = (_content(store, row, offer) for row, offer in zip(rows, offers, strict=True))
+    async with aclosing(ahead(begun)) as contents:
         async for content in contents:
             async for chunk in content:
                 yield index, chunk

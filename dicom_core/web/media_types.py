@@ -1,14 +1,15 @@
 """Acceptable Media Types, and the one selected for each object (PS3.18 8.7).
 
-Nothing is transcoded: an object is given in the transfer syntax it is stored with, or not at all. There are two
-steps, since a request that can never be satisfied is 406 even before its resource is looked up: `negotiate` the
-request, then `Acceptable.select` for each stored object.
+An object is given in the transfer syntax it is stored with, or in one that it can be transcoded to. No transfer syntax
+asked for means Explicit VR Little Endian, and `*` means as stored. There are two steps, since a request that can never
+be satisfied is 406 even before its resource is looked up: `negotiate` the request, then `Acceptable.select` for each
+stored object.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from functools import lru_cache
@@ -23,6 +24,7 @@ DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
 DICOM_XML = "application/dicom+xml"
 JSON = "application/json"
+GIF = "image/gif"
 OCTET_STREAM = "application/octet-stream"
 RELATED = "multipart/related"
 ZIP = "application/zip"
@@ -131,6 +133,7 @@ class Offer:
     media_type: str
     transfer_syntax: str | None
     multipart: bool
+    transcoded: bool = False
 
     @property
     def content_type(self) -> str:
@@ -155,7 +158,11 @@ class Acceptable:
     single: bool
 
     def select(
-        self, transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, *, document: str | None = None
+        self,
+        transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN,
+        *,
+        targets: tuple[str, ...] = (),
+        document: str | None = None,
     ) -> Offer:
         """Select the media type of an object by its stored transfer syntax (PS3.18 8.7.8.1).
 
@@ -163,18 +170,21 @@ class Acceptable:
         ----------
         transfer_syntax
             As stored; without meaning for metadata.
+        targets
+            The transfer syntaxes that it can be transcoded to, those that cost least first.
         document
             The media type of bulk data that is an encapsulated document.
 
         Raises
         ------
         NotAcceptable
-            None of the ranges takes the object as it is stored.
+            None of the ranges takes the object as it is stored, or transcoded.
         """
-        offer = _best(self, transfer_syntax, document)
+        offer = _best(self, transfer_syntax, targets, document)
         if offer is None:
+            others = f"can be transcoded to {', '.join(targets)}" if targets else "is given in no other"
             raise NotAcceptable(
-                f"Accept: what is stored with transfer syntax {transfer_syntax} is given in no other, and "
+                f"Accept: what is stored with transfer syntax {transfer_syntax} {others}, and "
                 f"nothing that was asked for takes it; {_default(self)}; transfer-syntax=* takes anything"
             )
         return offer
@@ -208,6 +218,47 @@ def negotiate(request: Request, category: Category, *, single: bool) -> Acceptab
         None of them could be given, whatever the resource is stored with.
     """
     return _negotiated(_accept(request), category, single)
+
+
+def select_rendered(request: Request, media_types: Sequence[str], *, several: bool = False) -> Offer:
+    """Select the media type of a rendered resource (PS3.18 8.7.4, 8.7.8.1).
+
+    Parameters
+    ----------
+    media_types
+        Those that there are, the default first.
+    several
+        There are several images: of all types but GIF, which animates them, they are parts of one payload, and no
+        user agent needs to ask for that.
+
+    Raises
+    ------
+    NotAcceptable
+        None of them is acceptable.
+    """
+    offers = [
+        Offer(media_type, None, multipart)
+        for media_type in media_types
+        for multipart in ((True,) if several and media_type != GIF else (False, True))
+    ]
+    ranges = acceptable(request)
+    best = max(offers, key=lambda offer: _rendered_rank(ranges, offer))
+    if not _rendered_rank(ranges, best)[0]:
+        raise NotAcceptable(
+            f"Accept: none of the media types asked for can be given; there is {', '.join(media_types)}"
+        )
+    return best
+
+
+def _rendered_rank(ranges: Iterable[MediaRange], offer: Offer) -> tuple[float, int]:
+    """The q value of an offer, by the range that says most of it (RFC 9110 12.5.1), and how much that says."""
+    fitting = [
+        (media_range.specificity, media_range.q)
+        for media_range in ranges
+        if _covers(media_range.content, offer.media_type) and media_range.multipart <= offer.multipart
+    ]
+    specificity, q = max(fitting, default=(0, 0.0))
+    return q, specificity
 
 
 def related(media_type: str, boundary: str) -> str:
@@ -279,7 +330,7 @@ def _normal(media_type: str) -> str:
 @lru_cache(maxsize=256)
 def _negotiated(accept: str, category: Category, single: bool) -> Acceptable:
     result = Acceptable(_media_ranges(accept), category, single)
-    if not any(_best(result, *key) for key in _conceivable(result)):
+    if not any(_best(result, syntax, (), document) for syntax, document in _conceivable(result)):
         alone = f", or {_DEFAULT[category]} alone" if single and category is not Category.METADATA else ""
         raise NotAcceptable(
             f"Accept: none of the media types asked for can be given for {category.value}; "
@@ -303,12 +354,14 @@ def _conceivable(acceptable: Acceptable) -> Iterator[tuple[str, str | None]]:
 
 
 @lru_cache(maxsize=1024)
-def _best(acceptable: Acceptable, transfer_syntax: str, document: str | None) -> Offer | None:
+def _best(
+    acceptable: Acceptable, transfer_syntax: str, targets: tuple[str, ...], document: str | None
+) -> Offer | None:
     """The offer of the highest rank, the first of equals; None if none is acceptable."""
     wanted = [media_range for media_range in acceptable.ranges if media_range.q]
     refused = [media_range for media_range in acceptable.ranges if not media_range.q]
     best, best_rank = None, (0.0, _Fit.NONE, 0)
-    for offer in _offers(acceptable, transfer_syntax, document):
+    for offer in (*_offers(acceptable, transfer_syntax, document), *_transcoded(acceptable, targets)):
         for media_range in wanted:
             fit, specificity = _fit(media_range, offer), media_range.specificity
             rank = (media_range.q, fit, specificity)
@@ -333,12 +386,21 @@ def _offers(acceptable: Acceptable, transfer_syntax: str, document: str | None) 
         yield Offer(ZIP, None, multipart=False)
 
 
+def _transcoded(acceptable: Acceptable, targets: Iterable[str]) -> Iterator[Offer]:
+    """What an object can be transcoded to: all of it, or its frames."""
+    for multipart in (True, False) if acceptable.single else (True,):
+        for target in targets:
+            yield Offer(_DEFAULT[acceptable.category], target, multipart, transcoded=True)
+            if acceptable.category is Category.FRAMES and target in COMPRESSED:
+                yield Offer(COMPRESSED[target], target, multipart, transcoded=True)
+
+
 class _Fit(IntEnum):
     """How well an offer fits a range, the better the higher."""
 
     NONE = 0
     INSTEAD = 1  # the range names a codec, and any transfer syntax besides
-    STORED = 2  # Explicit VR Little Endian is meant, and would be given if anything were transcoded
+    STORED = 2  # Explicit VR Little Endian is meant, or another media type, and cannot be given
     EXACT = 3
 
 
@@ -349,6 +411,8 @@ def _fit(media_range: MediaRange, offer: Offer) -> _Fit:
     content = media_range.content
     if offer.media_type == ZIP and content != ZIP:  # for those who ask for it by its name
         return _Fit.NONE
+    if offer.transcoded and "*" in syntaxes:  # which is: as stored
+        return _Fit.NONE
     if not _covers(content, offer.media_type):
         # A viewer that prefers one codec adds transfer-syntax=* to it, and decodes what the part says it is.
         instead = offer.media_type == OCTET_STREAM and len(syntaxes) > 1 and "*" in syntaxes
@@ -357,8 +421,11 @@ def _fit(media_range: MediaRange, offer: Offer) -> _Fit:
         return _Fit.EXACT
     if syntaxes:
         return _Fit.NONE
-    plain = content in (DICOM, OCTET_STREAM) and offer.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN
-    return _Fit.STORED if plain else _Fit.EXACT
+    if offer.media_type in (DICOM, OCTET_STREAM):
+        if offer.transfer_syntax == EXPLICIT_VR_LITTLE_ENDIAN:
+            return _Fit.EXACT
+        return _Fit.NONE if offer.transcoded else _Fit.STORED
+    return _Fit.EXACT if content == offer.media_type.lower() else _Fit.STORED
 
 
 def _covers(content: str, media_type: str) -> bool:
