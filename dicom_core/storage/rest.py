@@ -14,7 +14,7 @@ import hmac
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -219,7 +219,7 @@ class Client:
             `missing`, if there is no such path, or it does not meet a condition in the headers.
         """
         response = await self._range(kind, path, start, end, missing, headers)
-        return self._resumed(response, kind, path, start, end, missing, headers)
+        return _Stream(response, self._resumed(response, kind, path, start, end, missing, headers))
 
     async def close(self) -> None:
         """Close the connections; the client may be used again."""
@@ -236,7 +236,7 @@ class Client:
         end: int | None,
         missing: Exception,
         headers: Mapping[str, str],
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         attempts = ATTEMPTS
         try:
             while True:
@@ -329,6 +329,26 @@ class Client:
                 skip_auto_headers=_OWN_HEADERS,
             )
         return self._session
+
+
+class _Stream(AsyncIterator[bytes]):
+    """Bytes on their way; closed, the connection is given up, whether or not any have been read."""
+
+    __slots__ = ("_bytes", "_response")
+
+    def __init__(self, response: aiohttp.ClientResponse, content: AsyncGenerator[bytes, None]) -> None:
+        self._response = response
+        self._bytes = content
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._bytes
+
+    async def __anext__(self) -> bytes:
+        return await anext(self._bytes)
+
+    async def aclose(self) -> None:
+        await self._bytes.aclose()
+        self._response.close()
 
 
 def _payload(body: Sequence[bytes], length: int) -> bytes | AsyncIterator[bytes] | None:

@@ -1,28 +1,41 @@
-"""Does the next thing while the one before is used: hides the latency of storage in answers of many reads."""
+"""Does the next things while the one before is used: hides the latency of storage in answers of many reads."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Coroutine, Iterable
+from itertools import islice
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+AT_ONCE = 8
+"""Things begun and not yet given out; what each may hold in memory until then is up to it (256 KiB for a blob)."""
+
 
 async def ahead(coroutines: Iterable[Coroutine[Any, Any, T]]) -> AsyncGenerator[T, None]:
-    """Yield the results in their order; the next is begun when one is given out, and no more than that."""
+    """Yield the results in their order; a further one is begun for each that is given out.
+
+    Close the generator when it is left early: what was begun and is not wanted is given up, and closed if it can be.
+    """
     upcoming = iter(coroutines)
-    running = _begin(upcoming)
+    running = deque(map(asyncio.ensure_future, islice(upcoming, AT_ONCE)))
     try:
-        while running is not None:
-            result = await running
-            running = _begin(upcoming)
+        while running:
+            result = await running[0]
+            running.popleft()
+            running.extend(map(asyncio.ensure_future, islice(upcoming, 1)))
             yield result
     finally:
-        if running is not None:
-            running.cancel()
+        for task in running:
+            if not task.done():
+                task.cancel()
+            elif not task.cancelled() and task.exception() is None:
+                await _close(task.result())
 
 
-def _begin(upcoming: Iterable[Coroutine[Any, Any, T]]) -> asyncio.Task[T] | None:
-    coroutine = next(iter(upcoming), None)
-    return None if coroutine is None else asyncio.create_task(coroutine)
+async def _close(result: object) -> None:
+    close = getattr(result, "aclose", None)
+    if close is not None:
+        await close()
