@@ -39,6 +39,7 @@ _COMMON = {
     "api-supported-versions": ", ".join(f"v{version}" for version in VERSIONS),
     "X-Content-Type-Options": "nosniff",
     "Vary": "Accept, Accept-Encoding",
+    "Cache-Control": "private, no-cache",  # what is kept is asked for again: what was replaced or deleted is not shown
 }
 _CORS = {
     "Access-Control-Expose-Headers": "*, Authorization, Content-Length, Content-Location, Content-Range, "
@@ -87,8 +88,10 @@ class Responder:
         """Answer that there is no such resource; the host's own answer could not be read by a page."""
         return HttpResponse(b"there is no such resource", 404, {**_COMMON, **self._cors(http), **_TEXT})
 
-    async def preflight(self, http: HttpRequest) -> HttpResponse:
-        """Answer the question of a browser whether a page of another origin may ask (fetch.spec.whatwg.org)."""
+    async def options(self, http: HttpRequest, transaction: Transaction) -> HttpResponse:
+        """Carry out a transaction, or tell a browser if a page of another origin may ask (fetch.spec.whatwg.org)."""
+        if "access-control-request-method" not in http.headers:
+            return await self(http, transaction)
         return HttpResponse(b"", 204, {**_COMMON, **self._cors(http), **_PREFLIGHT})
 
     def _request(self, http: HttpRequest) -> Request:

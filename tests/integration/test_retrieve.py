@@ -762,3 +762,9 @@ def test_zip(service: str, kept: Kept, ask: str) -> None:
             assert archive.read(f"{one.series}/{one.instance}.dcm") == one.content
         assert len(archive.namelist()) == len(get(f"{url}/metadata").json())
     assert get(url, "application/zip", **{"If-None-Match": answer.headers["ETag"]}).status_code == 304
+
+
+@pytest.mark.parametrize("path", RESOURCES)
+def test_answers_are_kept_by_the_client_only_and_asked_for_again(service: str, kept: Kept, path: str) -> None:
+    """No proxy keeps patients' data, and no browser shows what was replaced (RFC 9111 5.2.2)."""
+    assert get(f"{service}/{kept.frames.path}{path}").headers["Cache-Control"] == "private, no-cache"
