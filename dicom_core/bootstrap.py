@@ -11,7 +11,7 @@ from azure.identity.aio import DefaultAzureCredential
 from dicom_core.functions_http import VERSIONS, public_url
 from dicom_core.ports import Stores
 from dicom_core.settings import IdentityAccount, Settings, SharedKeyAccount
-from dicom_core.storage.blobs import BlobStore, Container
+from dicom_core.storage.blobs import BlobRenditions, BlobStore, Container
 from dicom_core.storage.drop_zone import BlobDropZone
 from dicom_core.storage.rest import Bearer, Client, SharedKey
 from dicom_core.storage.tables import TableIndex
@@ -44,7 +44,7 @@ async def open_stores(settings: Settings) -> Stores:
     retention = settings.retention_hours * 3600.0
     base_url = f"{public_url(settings, {}, 'http')}/v{VERSIONS[-1]}"
     index = TableIndex(tables, instances, derived, retention, base_url)
-    return Stores(BlobStore(instances), index, BlobDropZone(blobs))
+    return Stores(BlobStore(instances), index, BlobDropZone(blobs), BlobRenditions(derived))
 
 
 def _tune_collector() -> None:

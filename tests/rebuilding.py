@@ -10,6 +10,7 @@ from dicom_core.ports import DropZone, Stores
 from dicom_core.resources import DEFAULT_PARTITION, Resource
 from dicom_core.storage.blobs import BlobStore
 from dicom_core.storage.indexing import Indexer
+from dicom_core.storage.memory import MemoryRenditions
 from dicom_core.storage.rebuilding import Fate, Rebuild, Seen
 from dicom_core.storage.table_service import Entity
 from dicom_core.storage.tables import TableIndex
@@ -39,7 +40,7 @@ class Account:
     @property
     def stores(self) -> Stores:
         """The ports; nothing here takes files from the drop zone."""
-        return Stores(BlobStore(self.instances), self.index, cast(DropZone, None))
+        return Stores(BlobStore(self.instances), self.index, cast(DropZone, None), MemoryRenditions())
 
     async def post(self, *files: bytes) -> int:
         """Store files; the status."""

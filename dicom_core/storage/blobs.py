@@ -2,10 +2,12 @@
 
     dicom    {partition}/{hh}/{transaction}-{part}.dcm     the bytes as received; the UIDs in its metadata
     derived  {partition}/{hh}/{transaction}-{part}.bulky   a header, frames and bulk data that no row can hold
+             {partition}/{hh}/{study}/{transaction}-{part}-{name}.rendered   what took long to render
     import   see `drop_zone`
 
 `hh` is a hash of the transaction, so that writes spread over the service's own partitions, and all blobs of a
-transaction share one prefix. No UID is in a name: names are logged by the platform.
+transaction share one prefix. That of renditions begins `{study}`, a hash of the study's UID. No UID is in a name: names
+are logged by the platform.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from hashlib import blake2b
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 from dicom_core import versions
-from dicom_core.errors import StorageUnavailable
+from dicom_core.errors import ResourceNotFound, StorageUnavailable
 from dicom_core.resources import Resource
 from dicom_core.storage.rest import Client, Kind, Reply
 
@@ -36,6 +39,22 @@ def blob_name(partition: str, version: str) -> str:
 def bulky_name(partition: str, version: str) -> str:
     """Name of the blob that holds what is too large for the row of a version."""
     return f"{blob_name(partition, version).removesuffix('.dcm')}.bulky"
+
+
+def rendered_prefix(partition: str, study: str) -> str:
+    """How the names of all renditions of a study begin: one list finds them, whatever transactions it came by."""
+    digest = blake2b(study.encode(), digest_size=16).hexdigest()
+    return f"{partition}/{digest[:2]}/{digest}/"
+
+
+def rendered_name(resource: Resource, version: str, name: str) -> str:
+    """Name of the blob that holds a rendition of a version."""
+    return f"{rendered_prefix(resource.partition, resource.study or '')}{version}-{name}.rendered"
+
+
+def rendered_version(name: str) -> str:
+    """The version that a rendition is of, by its blob's name."""
+    return name.rpartition("/")[2].rpartition("-")[0]
 
 
 def blob_prefix(partition: str, transaction: str) -> str:
@@ -209,6 +228,26 @@ class BlobStore:
         """Begin to read the blob of a version."""
         missing = StorageUnavailable("the bytes of an instance are missing from storage")
         return await self._container.get(blob_name(partition, version), start, length, missing)
+
+
+class BlobRenditions:
+    """`Renditions` over a container."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    async def put(self, resource: Resource, version: str, name: str, content: bytes) -> None:
+        """Write the bytes as one Put Blob."""
+        blob = rendered_name(resource, version, name)
+        await self._container.put(blob, (content,), content_type="application/octet-stream")
+
+    async def get(self, resource: Resource, version: str, name: str) -> AsyncIterator[bytes] | None:
+        """Begin to read the blob."""
+        blob = rendered_name(resource, version, name)
+        try:
+            return await self._container.get(blob, 0, None, ResourceNotFound("not rendered before"))
+        except ResourceNotFound:
+            return None
 
 
 def _uids(resource: Resource) -> dict[str, str]:

@@ -70,10 +70,11 @@ def left_to_the_next(study: str) -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Seen:
-    """The decisions of a study, and which search rows it has."""
+    """The decisions of a study, which search rows it has, and when that was written."""
 
     decisions: list[Entity] = field(default_factory=list)
     state: State = field(default_factory=State)
+    indexed_at: float = 0.0
 
 
 class Due:
@@ -140,13 +141,14 @@ class Due:
         if seen.state.claim or len(settled) < len(old):
             await self._index(partition, study)
             return max(left, default=seen.state.claimed_at)
-        moved = await self._moved(partition, seen.state)
-        places = [place for place, at in moved.items() if at <= until]
-        packed = [] if left else await self._unpointed(key, seen.state, until)
         state = seen.state
-        if places or packed:
-            state = await self._forget_derived(partition, key, state, places, packed)
-        left += [at for at in moved.values() if at > until]
+        moved = [place for place, written in state.rows.items() if written.digest == MOVED]
+        if moved and seen.indexed_at > until:
+            left.append(seen.indexed_at)
+            moved = []
+        packed = [] if left else await self._unpointed(key, state, until)
+        if moved or packed:
+            state = await self._forget_derived(partition, key, state, moved, packed)
         if not left and state.etag is not None and not state.rows and not state.packed:
             await self._forget_study(key, state.etag)
         return max(left, default=None)
@@ -168,7 +170,7 @@ class Due:
         async for page in self._studies.query(condition, columns, etag=True):
             for row in page:
                 if row["RowKey"] == search.INDEX:
-                    seen.state = State.from_entity(row)
+                    seen.state, seen.indexed_at = State.from_entity(row), changed_at(row)
                 else:
                     seen.decisions.append(row)
         return seen
@@ -212,17 +214,8 @@ class Due:
             batch = decisions[start : start + MAX_OPERATIONS]
             await self._studies.transact(key, [_deletion(row) for row in batch])
 
-    async def _moved(self, partition: str, state: State) -> dict[Place, float]:
-        """The places that a study moved away from, and when, as the search rows there tell."""
-        moved: dict[Place, float] = {}
-        for place, written in state.rows.items():
-            if written.digest == MOVED:
-                row = await self._search.get(search.partition_key(partition, place[0]), place[1], ["moved"])
-                moved[place] = 0.0 if row is None else float(row["moved"])
-        return moved
-
     async def _unpointed(self, key: str, state: State, until: float) -> list[str]:
-        """The blobs of packed metadata that no row has pointed to for long; of a study without later decisions."""
+        """The blobs of packed metadata that no row has pointed to for long, if the study has no later decisions."""
         if not state.packed:
             return []
         first, last = literal(rows.series_key("")), literal(rows.series_key("~"))
@@ -240,13 +233,15 @@ class Due:
         """Delete search rows and packed metadata under the claim of the study, as an index run writes them."""
         claimed = replace(state, claim=versions.new_transaction(), claimed_at=time.time())
         claimed = await self._put_state(key, claimed)
-        for place in places:
-            deletion = Operation(Action.DELETE, place[1], etag=state.rows[place].etag)
-            try:
-                await self._search.transact(search.partition_key(partition, place[0]), [deletion])
-            except Conflict as conflict:
-                if conflict.status != 404:
-                    raise
+        for keyword in dict.fromkeys(keyword for keyword, _ in places):
+            deletions = [
+                Operation(Action.DELETE, place[1], etag=state.rows[place].etag)
+                for place in places
+                if place[0] == keyword
+            ]
+            for start in range(0, len(deletions), MAX_OPERATIONS):
+                batch = deletions[start : start + MAX_OPERATIONS]
+                await _delete_what_is_left(self._search, search.partition_key(partition, keyword), batch)
         await _delete_all(self._derived, [packing.blob_name(partition, name) for name in packed])
         left = replace(
             claimed,
@@ -275,6 +270,18 @@ class Due:
 def _is_settled(decision: Entity) -> bool:
     """Say if no one waits for a decision any more: the indexer has seen it."""
     return bool(decision.get("retired"))
+
+
+async def _delete_what_is_left(table: Table, partition: str, deletions: Sequence[Operation]) -> None:
+    """Delete rows in one batch; one by one if some are gone already."""
+    try:
+        await table.transact(partition, deletions)
+    except Conflict as conflict:
+        if conflict.status != 404:
+            raise
+        if len(deletions) > 1:
+            for deletion in deletions:
+                await _delete_what_is_left(table, partition, [deletion])
 
 
 async def _delete_all(container: Container, names: Sequence[str]) -> None:

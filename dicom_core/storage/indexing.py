@@ -95,7 +95,7 @@ class Indexer:
                 state = await self._take_over(partition, study, state)
             state = await self._write(partition, state, places, search.row_of(seen.answer))
             await pointers.point(self._search, partition, study, seen.added)
-            if self._schedule is not None and seen.decided:
+            if self._schedule is not None and (seen.decided or seen.state.etag is None):
                 await self._schedule(partition, study)
             pointing = await self._pack(Resource(study, partition=partition), seen, state.claim, unpacked)
             await self._release(partition, study, replace(state, claim=""), pointing)

@@ -49,6 +49,22 @@ class MemoryStore:
         return _chunks(content[start : None if length is None else start + length])
 
 
+class MemoryRenditions:
+    """`Renditions` over a dict."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str, str], bytes] = {}
+
+    async def put(self, resource: Resource, version: str, name: str, content: bytes) -> None:
+        """Keep the bytes."""
+        self.kept.setdefault((resource.partition, version, name), content)
+
+    async def get(self, resource: Resource, version: str, name: str) -> AsyncIterator[bytes] | None:
+        """Read bytes in chunks."""
+        content = self.kept.get((resource.partition, version, name))
+        return None if content is None else _chunks(content)
+
+
 class MemoryIndex:
     """`StudyIndex` over a dict; every call is atomic because none of them waits."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from dicom_core import bootstrap
 from dicom_core.storage import provision
-from dicom_core.storage.table_service import Action, Conflict, Operation, Table, literal
+from dicom_core.storage.table_service import Action, Conflict, Operation, Table, changed_at, literal
 from tests.fake_tables import Service
 from tests.instances import uid
 from tests.storage import account
@@ -72,6 +73,23 @@ async def test_etags_of_a_batch_are_those_of_the_rows(table: Table, partition: s
 
     read = [await table.get(partition, key, ["n"], etag=True) for key in ("a", "b")]
     assert [row["odata.etag"] for row in read if row] == etags
+
+
+@pytest.mark.parametrize("action", [Action.UPSERT, Action.MERGE])
+async def test_row_tells_when_it_was_written(table: Table, partition: str, action: Action) -> None:
+    """`Timestamp` is of the last write, by the clock of the service, wherever it is asked for."""
+    await table.transact(partition, insert("a"))
+    (first,) = [
+        row
+        async for page in table.query(f"PartitionKey eq {literal(partition)}", ["Timestamp"], etag=True)
+        for row in page
+    ]
+
+    await table.transact(partition, [Operation(action, "a", {"n": 2}, etag="*")])
+
+    last = await table.get(partition, "a", ["n", "Timestamp"])
+    assert last is not None
+    assert time.time() - 60 < changed_at(first) < changed_at(last) < time.time() + 60
 
 
 @pytest.mark.parametrize("action", [Action.UPSERT, Action.DELETE])

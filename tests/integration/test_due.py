@@ -22,6 +22,7 @@ from dicom_core.record import Columns
 from dicom_core.resources import DEFAULT_PARTITION, Level, Resource
 from dicom_core.storage import due, indexing, journal, packing, rows, search_table
 from dicom_core.storage.blobs import Blob, blob_name, bulky_name, version_in
+from dicom_core.storage.commit import Commit
 from dicom_core.storage.indexing import Indexer
 from dicom_core.storage.search_table import State
 from dicom_core.storage.table_service import Action, Operation
@@ -104,16 +105,25 @@ class Account:
 
     async def store(self, study: str = STUDY, *keys: int, upsert: bool = False, digest: str = "") -> None:
         """Store instances of a study."""
-        of = await self.leave(study, *keys)
+        of = await self.upload(study, *keys)
         made = [row(of, part, instance=f"9.{key}", digest=digest or of.name) for part, key in enumerate(keys)]
         await self.index.commit(of, made, upsert=upsert)
 
-    async def leave(self, study: str = STUDY, *keys: int) -> Transaction:
+    async def upload(self, study: str = STUDY, *keys: int) -> Transaction:
         """Begin to store, and write blobs."""
         of = self.begun(study)
         await self.index.begin(of, None)
         for part, _ in enumerate(keys):
-            await self.blobs.put(blob_name(DEFAULT_PARTITION, versions.version_of(of.name, part)), [b"-"])
+            name = blob_name(DEFAULT_PARTITION, versions.version_of(of.name, part))
+            await self.blobs.put(name, [b"-"])
+        return of
+
+    async def leave(self, study: str = STUDY, *keys: int) -> Transaction:
+        """Begin to store, write all blobs, and break off."""
+        of = await self.upload(study, *keys)
+        for part, _ in enumerate(keys):
+            name = bulky_name(DEFAULT_PARTITION, versions.version_of(of.name, part))
+            await self.derived.put(name, [b"-"])
         return of
 
     async def delete(self, study: str = STUDY, key: int | None = None) -> None:
@@ -142,7 +152,7 @@ class Account:
 
     def indexer(self) -> Indexer:
         """What indexes."""
-        return Indexer(self.index._studies, self.index._pending, self.index._search)
+        return self.index._indexer()
 
     def studies(self) -> set[str]:
         """Every study that has a row."""
@@ -214,25 +224,11 @@ def _patch(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(rows, "MAX_BULKY_BYTES", 10)
     monkeypatch.setattr(rows, "INSTANCES_AT_ONCE", 2)
     monkeypatch.setattr(due.log, "error", _raise_again)
-    schedule_runs(monkeypatch, RETENTION)
     return clock
 
 
 def _raise_again(*_: object) -> None:
     raise
-
-
-def schedule_runs(monkeypatch: pytest.MonkeyPatch, retention: float) -> None:
-    """Let each index run note that its study has something to forget."""
-    index = Indexer.index
-
-    async def scheduled(self: Indexer, partition: str, study: str) -> bool:
-        beside = copy.copy(self._studies)
-        beside._name = "due"
-        await due.schedule(beside, retention, partition, study)
-        return await index(self, partition, study)
-
-    monkeypatch.setattr(Indexer, "index", scheduled)
 
 
 numbers = st.integers(0, 3)
@@ -433,6 +429,64 @@ async def moved(clock: Clock) -> Account:
     return account
 
 
+async def test_what_is_young_stays(clock: Clock) -> None:
+    """A study that has something old to forget keeps what is younger: a search may be on its way past its old place."""
+    account = Account(clock)
+    await account.store(STUDY, 0)
+    await account.sweep()
+    await account.sweep(RETENTION - 600)
+    await account.delete(STUDY)
+    await account.sweep()
+    clock.now += 1200
+    due_rows = account.service.rows("due", due.DUE)
+    del due_rows[max(due_rows)]
+    search_rows = copy.deepcopy(account.service.tables["search"])
+
+    await account.forget().run()
+
+    (deletion,) = account.rows(STUDY, rows.CHANGE).values()
+    assert rows.Decision.from_entity(deletion).gone
+    assert len(account.blobs.names) == 1
+    assert account.service.tables["search"] == search_rows
+    for _ in range(2):
+        await account.sweep(RETENTION)
+    await account.check_forgotten()
+
+
+async def test_store_that_was_closed_loses_only_what_it_did_not_add(clock: Clock) -> None:
+    """Of a store that was broken off between batches, what was added is kept as long as any other instance."""
+    account = Account(clock)
+    of = await account.leave(STUDY, 0, 1)
+    added, other = (versions.version_of(of.name, part) for part in (0, 1))
+    await Commit(account.index._studies, of, False, ()).write([row(of, 0)], "open")
+    await account.sweep(HOUR + 1)
+    await account.sweep(RETENTION - 600)
+    await account.delete(STUDY)
+    await account.sweep()
+
+    await account.sweep(1200)
+
+    stored = set(map(version_in, account.blobs.names))
+    assert added in stored
+    assert other not in stored
+
+
+async def test_study_with_instances_keeps_its_index_row(clock: Clock) -> None:
+    """The row `index` goes with the last instance, not before, though it may list nothing."""
+    account = Account(clock)
+    await account.store(STUDY, 0)
+    key = rows.partition_key(DEFAULT_PARTITION, STUDY)
+    stored = account.service.rows("studies", key)
+    (change,) = account.rows(STUDY, rows.CHANGE)
+    del stored[change]
+    await account.index._studies.upsert(key, "index", State().to_entity())
+    clock.now += RETENTION + 1
+
+    assert await account.forget().forget(DEFAULT_PARTITION, STUDY) is None
+
+    assert {name.partition("|")[0] for name in stored} == {"index", "instance", "series"}
+
+
 @pytest.mark.parametrize(("age", "left"), [(60.0, True), (indexing.CLAIM_SECONDS + 1.0, False)])
 async def test_claimed_study_keeps_its_search_rows(clock: Clock, age: float, left: bool) -> None:
     """Search rows are the claim holder's; those of one that died are forgotten in the end."""
@@ -529,7 +583,7 @@ async def _replaced(stores: Stores, partition: str) -> str:
         await index.commit(of, made, upsert=True)
         return made[0].version
 
-    indexer = Indexer(index._studies, index._pending, index._search)
+    indexer = index._indexer()
     await put(2)
     await indexer.index(partition, STUDY)
     of = Transaction(versions.new_transaction(), STUDY, partition)

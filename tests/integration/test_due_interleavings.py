@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_core.resources import DEFAULT_PARTITION
-from dicom_core.storage import due, indexing, rows, sweeping
+from dicom_core.storage import due, indexing, pointers, rows, sweeping
 from dicom_core.storage.blobs import Blob, blob_name, version_in
 from dicom_core.storage.due import Due
-from dicom_core.storage.indexing import Indexer
+from dicom_core.storage.indexing import CLAIM_SECONDS, Indexer
 from dicom_core.storage.table_service import Operation
 from dicom_core.versions import transaction_of
 from tests.fake_tables import FakeContainer, Service
@@ -114,6 +115,9 @@ class Aging(World):
             for version in self.instances:
                 if transaction_of(version) in begun and version not in self.ever:
                     self.blobs._blobs[blob_name(DEFAULT_PARTITION, version)] = b""
+        if name == "search" and partition.partition("|")[2] not in pointers.POINTED:
+            (index, _) = self.service.rows("studies", PARTITION)["index"]
+            assert index["claim"], "I9: a search row was changed without the claim"
         assert self.states[-1] <= self.blobs.versions, "I5: a live version without its blob"
         orphans = self.blobs.versions - self.states[-1] - self._told()
         assert not {one for one in orphans if transaction_of(one) in self.done | self.aborted}, (
@@ -135,11 +139,22 @@ class Aging(World):
         return told
 
 
+def _indexer(world: Aging, claim_seconds: float = CLAIM_SECONDS) -> Indexer:
+    schedule = partial(due.schedule, world.service.table("due"), 0)
+    return Indexer(*interleavings._tables(world), claim_seconds=claim_seconds, schedule=schedule)
+
+
+async def _index(world: Aging, action: Index) -> Callable[[Sequence[Any]], None]:
+    """Index the study, and note that it has something to forget."""
+    await _indexer(world, 0 if action.impatient else CLAIM_SECONDS).index(DEFAULT_PARTITION, STUDY)
+    return interleavings._never
+
+
 async def _sweep(world: Aging, action: Sweep) -> Callable[[Sequence[Any]], None]:
     """Sweep: what is at work is taken for broken off; what was done before anything at work is due."""
     world.swept = True
     studies, pending, table = interleavings._tables(world)
-    indexer = Indexer(studies, pending, table)
+    indexer = _indexer(world)
     forgetting = Due(
         world.service.table("due"),
         studies,
@@ -184,22 +199,15 @@ def aging(monkeypatch: pytest.MonkeyPatch, service: Service) -> Aging:
     monkeypatch.setattr(
         interleavings,
         "_RUN",
-        {kind: _alive(_sweep if kind is Sweep else carry_out) for kind, carry_out in _RUN.items()},
+        {kind: _alive(carry_out) for kind, carry_out in _RUN.items()},
     )
-
-    async def scheduled(self: Indexer, partition: str, study: str) -> bool:
-        await due.schedule(service.table("due"), 0, partition, study)
-        return await _index(self, partition, study)
-
-    monkeypatch.setattr(Indexer, "index", scheduled)
     return world
 
 
-_RUN = interleavings._RUN
-_index = Indexer.index
+_RUN = {**interleavings._RUN, Sweep: _sweep, Index: _index}
 
 
-@settings(explored, max_examples=400)
+@settings(explored, max_examples=500)
 @given(
     writers=st.lists(stores | puts | deletes, min_size=1, max_size=3),
     readers=st.lists(searches | st.just(Read()), max_size=1),

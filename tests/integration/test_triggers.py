@@ -129,5 +129,4 @@ async def test_large_file(host: Service, drop_zone: ContainerClient, stores: Sto
     assert await eventually(is_stored, 60)
     (row,) = await stores.index.records(Resource(*uids), Columns.NONE)
     assert (row.digest, row.length > IMAGE) == (large.digest, True)
-    print((most - before) / MIB)
     assert most - before < 110 * MIB

@@ -21,6 +21,10 @@ def test_blob_source(source: str) -> None:
     [
         ("DicomBlobSource", "eventgrid"),
         ("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "200 MB"),
+        ("DicomRetentionHours", "0"),
+        ("DicomRetentionHours", "0.5"),
+        ("DicomRetentionHours", "-1"),
+        ("DicomRetentionHours", "100000"),
     ],
 )
 def test_setting_that_is_malformed(name: str, value: str) -> None:

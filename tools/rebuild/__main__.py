@@ -121,8 +121,8 @@ async def rebuild(account: SharedKeyAccount | IdentityAccount, options: Options,
                 await _restore(blobs, studies, pending, options, progress)
             if not options.no_index:
                 progress.phase, progress.done = "studies indexed", 0
-                indexer = Indexer(studies, pending, search)
-                left = await reindexing.index_all(indexer, pending, progress.note_left, options.partition)
+                index = Indexer(studies, pending, search).index
+                left = await reindexing.index_all(index, pending, progress.note_left, options.partition)
     return _told(progress.summary, left)
 
 
