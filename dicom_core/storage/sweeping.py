@@ -6,9 +6,10 @@ decided is decided by inserting the decision's row, which only one can do.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dicom_core import versions
 from dicom_core.ports import Transaction
@@ -24,6 +25,9 @@ ABANDONED = 3600.0
 FORGOTTEN = ABANDONED
 """Seconds from the completion of a deletion after which its marker bears on no read that is still at work."""
 
+AT_ONCE = 8
+"""Studies that are indexed at once: each waits for storage most of the time."""
+
 log = logging.getLogger("dicom")
 
 
@@ -38,6 +42,7 @@ class Sweep:
         due: Due,
         abandoned: float = ABANDONED,
         forgotten: float = FORGOTTEN,
+        at_once: int = AT_ONCE,
     ) -> None:
         self._studies = studies
         self._pending = pending
@@ -45,17 +50,25 @@ class Sweep:
         self._due = due
         self._abandoned = abandoned
         self._forgotten = forgotten
+        self._at_once = at_once
 
     async def run(self) -> None:
-        """Sweep study by study; one that fails is left to the next sweep."""
+        """Sweep study by study, several at once; one that fails is left to the next sweep."""
         journalled = await journal.everything(self._pending)
+        waiting = iter(journalled.items())
+        at_once = min(self._at_once, len(journalled))
+        indexed = sum(await asyncio.gather(*(self._index_all(waiting) for _ in range(at_once))))
+        log.info("sweep: studies=%d indexed=%d", len(journalled), indexed)
+        await self._due.run()
+
+    async def _index_all(self, waiting: Iterator[tuple[tuple[str, str], list[str]]]) -> int:
+        """Index what no one else has taken yet; how many studies that were."""
         indexed = 0
-        for (partition, study), transactions in journalled.items():
+        for (partition, study), transactions in waiting:
             with left_to_the_next(study):
                 await self._decide_all(partition, study, transactions)
                 indexed += await self._indexer.index(partition, study)
-        log.info("sweep: studies=%d indexed=%d", len(journalled), indexed)
-        await self._due.run()
+        return indexed
 
     async def _decide_all(self, partition: str, study: str, transactions: Sequence[str]) -> None:
         old = [name for name in transactions if versions.age_of(name) > self._abandoned]
