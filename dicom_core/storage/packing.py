@@ -1,8 +1,8 @@
 """Packs the metadata of a series into one blob, so that a viewer's first question is one read.
 
-The blob is written by the indexer under a name of its own and never changes. The row `series|{series}` points to it until
-a commit that touches the series empties the row; the indexer sets it only over the state that it has seen before it read
-the instances. So what the row points to is what the instances' rows would tell.
+The blob is written by the indexer under a name of its own and never changes. The row `series|{series}` points to it
+until a commit that touches the series empties the row; the indexer sets it only over the state that it has seen before
+it read the instances. So what the row points to is what the instances' rows would tell.
 """
 
 from __future__ import annotations

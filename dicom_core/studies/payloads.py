@@ -1,4 +1,4 @@
-"""What the Retrieve transactions have in common: the rows they are about, validators, and payloads of one or many parts."""
+"""What the Retrieve transactions share: the rows they are about, validators, payloads of one or many parts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dicom_core.representations.bulkdata import Inflater, Window
 from dicom_core.representations.frames import FrameTable
 from dicom_core.representations.instances import is_deflated
 from dicom_core.resources import Level
-from dicom_core.web import headers, media_types, multipart
+from dicom_core.web import compression, headers, media_types, multipart
 from dicom_core.web.media_types import Offer
 from dicom_core.web.messages import Request, Response
 
@@ -58,8 +58,10 @@ def etag_of(version: str, offers: Sequence[Offer]) -> str:
 
 def not_modified(request: Request, etag: str) -> Response | None:
     """The answer to a user agent that has what would be sent (RFC 9110 13.1.2)."""
-    is_known = not headers.none_match(request.headers.get("if-none-match"), etag)
-    return Response(304, {"ETag": etag}) if is_known else None
+    asked = request.headers.get("if-none-match")
+    if asked is None or headers.none_match(compression.uncompressed_condition(asked), etag):
+        return None
+    return Response(304, {"ETag": etag})
 
 
 async def single(
