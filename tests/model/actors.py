@@ -11,11 +11,13 @@ from dicom_core.ports import Committed, Outcome, Transaction
 from dicom_core.query import Match, Query, SingleValue
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import DEFAULT_PARTITION, Level, Resource
+from dicom_core.storage.table_service import Action, Operation
 from dicom_core.studies import store
 from tests.instances import row
 from tests.model.explorer import Window
+from tests.model.invariants import i8_study_comes_once
 from tests.model.processes import drawn, transaction_name
-from tests.model.product import Product
+from tests.model.product import Product, stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +89,10 @@ class Store(Actor):
                 instance=uid,
                 digest=f"{uid}:{self.bytes or number}",
                 attributes=values,
-                header=b"",
             )
             for part, uid in enumerate(self.uids)
         ]
+        stored.update((instance.version, instance) for instance in instances)
         await product.index.begin(of, None if self.upsert else values)
         for instance in instances:
             await product.instances.put(instance.resource, instance.version, [b""])
@@ -183,6 +185,30 @@ class Read(Actor):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadPacked(Actor):
+    """A look for the packed metadata of a study."""
+
+    watches = True
+
+    async def run(self, product: Product, number: int) -> Sequence[str]:
+        """Look; the versions of what is packed."""
+        return sorted(packed.version for packed in await product.index.packed(Resource(self.study)))
+
+    def wrong(self, result: Sequence[str], window: Window | None) -> str:
+        """There is none, or they are those of one moment."""
+        assert window is not None
+        truths = [self._versions(truth) for truth in window.seen]
+        return (
+            "" if not result or result in truths else f"{result} are packed of study {self.study}: {truths}"
+        )
+
+    def _versions(self, truth: Any) -> list[str]:
+        live = truth.studies.get(self.study, ())
+        series = {one.series for one in live}
+        return sorted(record.version([one for one in live if one.series == uid]) for uid in series)
+
+
+@dataclass(frozen=True, slots=True)
 class Search(Actor):
     """A search for all studies, for those of a date, for one by its UID, or for an instance."""
 
@@ -211,10 +237,10 @@ class Search(Actor):
     def wrong(self, result: Sequence[Dataset], window: Window | None) -> str:
         """What it says of each study was so at one moment."""
         assert window is not None
+        if not self.instance and (violation := i8_study_comes_once(result)):
+            return violation
         for study in self.among:
             told = [answer for answer in result if answer["0020000D"]["Value"] == [study]]
-            if len(told) > 1 and not self.instance:
-                return f"I8: study {study} comes twice in an answer"
             expected = [record.matching(truth.studies.get(study, ()), self.query) for truth in window.seen]
             if told not in expected:
                 return f"a search told of study {study}: {told}, which was: {expected}"
@@ -252,3 +278,32 @@ class Sweep(Actor):
     async def run(self, product: Product, number: int) -> None:
         """Sweep."""
         await product.sweep(impatient=self.impatient).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild(Actor):
+    """A rebuild of the record from the blobs; an impatient one meets blobs of requests at work."""
+
+    impatient: bool = False
+
+    removes = True
+
+    async def run(self, product: Product, number: int) -> None:
+        """Rebuild."""
+        async for _ in product.rebuild(impatient=self.impatient).run():
+            pass
+
+
+@dataclass(frozen=True, slots=True)
+class Lose(Actor):
+    """The loss of all tables: what is left are the blobs."""
+
+    async def run(self, product: Product, number: int) -> None:
+        """Delete every row."""
+        for table in (product.studies, product.pending, product.search, product.due):
+            held = [one async for page in table.query("PartitionKey ge ''", _KEYS) for one in page]
+            for one in held:
+                await table.transact(one["PartitionKey"], [Operation(Action.DELETE, one["RowKey"], etag="*")])
+
+
+_KEYS = ("PartitionKey", "RowKey")

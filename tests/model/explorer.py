@@ -7,9 +7,7 @@ reach them (pre-emptions: most faults of concurrency need two), so that a bound 
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,19 +80,16 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What an exploration has come to."""
+    """What an exploration has come to: what it has met, and what was wrong, by which requests."""
 
     states: int
-    moves: int
+    requests: int
     ends: int
-    preemptions: int
-    complete: bool
     violation: str = ""
     schedule: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        bound = "all orders" if self.complete and self.preemptions < 0 else f"{self.preemptions} pre-emptions"
-        counted = f"{self.states} states, {self.moves} requests, {self.ends} ends; {bound}"
+        counted = f"{self.states} states, {self.requests} requests, {self.ends} ends"
         return "\n  ".join((self.violation or "nothing wrong", counted, *self.schedule))
 
 
@@ -141,7 +136,7 @@ class Explorer:
         nothing = (None,) * len(processes)
         self.first = State(tables, positions, nothing, judge.history, left, None, _NO_ONE)
 
-    def explore(self, bound: int | None, *, seconds: float = math.inf, shortest: bool = False) -> Found:
+    def explore(self, bound: int | None, *, shortest: bool = False) -> Found:
         """Try every order with at most so many pre-emptions, or every order, until one breaks something.
 
         Parameters
@@ -150,7 +145,6 @@ class Explorer:
             Try short orders first; what is wrong in the end is found sooner by whole ones.
         """
         self._bounded = bound is not None
-        deadline = time.perf_counter() + seconds
         reached: dict[State, _Way] = {}
         todo: deque[tuple[State, _Way]] = deque([(self.first, None)])
         take = todo.popleft if shortest else todo.pop
@@ -162,27 +156,25 @@ class Explorer:
                 if state in reached:
                     continue
                 reached[state] = way
-                if not len(reached) & 1023 and time.perf_counter() > deadline:
-                    return Found(len(reached), moves, ends, level, complete=False)
                 is_end = True
                 for move, cost, after, violation in self.moves(state):
                     moves += 1
                     is_end = is_end and move.is_late
                     if violation:
                         schedule = (*self._schedule(reached, state), self._told(state, move))
-                        return Found(len(reached), moves, ends, level, True, violation, schedule)
+                        return Found(len(reached), moves, ends, violation, schedule)
                     if after not in reached:
                         (following if cost else todo).append((after, (state, move)))
                 if is_end:
                     ends += 1
                     if violation := self._judge.end(state.tables):
                         schedule = (*self._schedule(reached, state), _QUIET)
-                        return Found(len(reached), moves, ends, level, True, violation, schedule)
+                        return Found(len(reached), moves, ends, violation, schedule)
             if bound is not None and level == bound:
                 break
             todo.extend(following)
             level += 1
-        return Found(len(reached), moves, ends, level if self._bounded else -1, complete=True)
+        return Found(len(reached), moves, ends)
 
     def walk(self, chance: Random) -> Found:
         """Take one way to an end, by chance: some steps of one actor, then of another, and seldom a fault."""
@@ -194,7 +186,7 @@ class Explorer:
             if all(move.is_late for move, *_ in ways):
                 violation = self._judge.end(state.tables)
                 told = (*self._schedule(way, state), _QUIET) if violation else ()
-                return Found(moves, moves, 1, 0, False, violation, told)
+                return Found(moves, moves, 1, violation, told)
             usual = [one for one in ways if one[0].fault is None and not one[0].is_late]
             same = [one for one in usual if not one[1]]
             among = same if same and chance.random() < steady else usual
@@ -202,7 +194,7 @@ class Explorer:
             moves += 1
             if violation:
                 told = (*self._schedule(way, state), self._told(state, move))
-                return Found(moves, moves, 0, 0, False, violation, told)
+                return Found(moves, moves, 0, violation, told)
             way.setdefault(after, (state, move))
             state = after
 

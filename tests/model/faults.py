@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from dicom_core import versions
+from dicom_core.record import Instance
 from dicom_core.resources import Resource
 from dicom_core.storage import commit, indexing, journal, removal, rows, search_table, tables
+from dicom_core.storage.due import Due
 from dicom_core.storage.finding import Finder
 from dicom_core.storage.indexing import Indexer
+from dicom_core.storage.rebuilding import Rebuild
 from dicom_core.storage.removal import Removal
+from dicom_core.storage.restoring import Restoration
 from dicom_core.storage.scan import Scan, read
 from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table
 from tests.fake_tables import _compiled
@@ -314,29 +318,75 @@ def blobs_are_written_late(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ModelContainer, "put", put)
 
 
-FOUND_BY: Mapping[Fault, str] = {
-    nothing_is_journalled: "two stores, index, search",
-    decision_is_not_first: "same UIDs, same bytes, lost replies, a crash",
-    any_decision_is_its_own: "a slow store is given up, and its replies are lost",
-    abort_ignores_the_decision: "a slow store is given up, and its replies are lost",
-    large_store_is_decided_at_once: "a large store is closed by a sweep at any time",
-    rows_are_replaced_blindly: "two PUTs, in the order of their ends",
-    rows_are_deleted_blindly: "PUT and delete",
-    large_deletion_has_no_marker: "a large deletion, store of one that is deleted, read in pages",
-    search_rows_die_with_the_study: "delete of an indexed study, sweep, search",
-    reads_are_of_several_moments: "reads in pages, store before and behind",
-    index_is_of_several_moments: "index in pages, of a study that is replaced",
-    refused_is_not_told: "same UIDs, other bytes, delete",
-    retired_before_it_is_scanned: "two stores, index, search",
-    instances_are_scanned_before_decisions: "two stores, index, search",
-    undecided_is_retired: "two stores, index, search",
-    nobody_claims: "two stores, two indexers, search",
-    take_over_does_not_fence: "claims are always taken over, of what is indexed",
-    moved_rows_are_deleted: "a row moves back, search in pages",
-    rows_are_read_before_the_journal: "store, index, sweep, search, one crashes",
-    late_rows_stay_in_the_journal: "a store whose first attempt comes late is given up",
-    names_after_the_same_are_the_same: "two PUTs over a version of a later name",
-    deletion_is_closed_as_a_store: "a large deletion is completed by a sweep at any time",
-    blobs_are_written_late: "two stores, index, search",
-}
-"""The scenario, by its name, in which each fault must be found."""
+def packed_though_it_has_changed(patch: pytest.MonkeyPatch) -> None:
+    """The indexer points a series' row to what it packed, whatever was committed since."""
+
+    def rewrite(table: str, operation: Operation) -> Operation:
+        return replace(operation, etag=None) if "packed" in operation.properties else operation
+
+    _rewritten(patch, rewrite)
+
+
+def packed_is_deleted_in_use(patch: pytest.MonkeyPatch) -> None:
+    """What is forgotten of packed metadata is all that is older than the retention."""
+
+    async def unpointed(self: Due, key: str, state: Any, until: float) -> list[str]:
+        return list(state.packed)
+
+    patch.setattr(Due, "_unpointed", unpointed)
+
+
+def blobs_are_not_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A decision is forgotten, the blobs that it tells of are not."""
+
+    async def forget(*_: Any) -> None: ...
+
+    patch.setattr(Due, "_forget_blobs", forget)
+
+
+def decisions_are_forgotten_first(patch: pytest.MonkeyPatch) -> None:
+    """A crash between leaves blobs of which no decision tells."""
+    forget_blobs, forget_decisions = Due._forget_blobs, Due._forget_decisions
+
+    async def first(self: Due, partition: str, study: str, decisions: Sequence[Entity]) -> None:
+        await forget_decisions(self, rows.partition_key(partition, study), decisions)
+        await forget_blobs(self, partition, study, decisions)
+
+    async def then(*_: Any) -> None: ...
+
+    patch.setattr(Due, "_forget_blobs", first)
+    patch.setattr(Due, "_forget_decisions", then)
+
+
+def rebuild_does_not_journal(patch: pytest.MonkeyPatch) -> None:
+    """A rebuild restores without a row in the journal of its own."""
+
+    async def write(self: Restoration, chunk: Sequence[Instance], state: str) -> None:
+        self._cover = versions.new_transaction()
+        await commit.Commit.write(self, chunk, state)
+
+    patch.setattr(Restoration, "write", write)
+
+
+def rebuild_decides_under_another_name(patch: pytest.MonkeyPatch) -> None:
+    """A rebuild does not exclude the store whose blob it restores."""
+    operations = Restoration._operations
+
+    def faulty(self: Restoration, *arguments: Any) -> list[Operation]:
+        change, *others = operations(self, *arguments)
+        return [replace(change, row=f"{change.row}R"), *others]
+
+    patch.setattr(Restoration, "_operations", faulty)
+
+
+def rebuild_reads_decisions_first(patch: pytest.MonkeyPatch) -> None:
+    """A rebuild asks for the decisions of a study before its rows, and does not ask for the blob again."""
+    known = Rebuild._known
+
+    async def faulty(self: Rebuild, *arguments: Any) -> Any:
+        early = await known(self, *arguments)
+        late = await known(self, *arguments)
+        late.decided, late.decisions = early.decided, early.decisions
+        return late
+
+    patch.setattr(Rebuild, "_known", faulty)

@@ -6,10 +6,12 @@ been before that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from dicom_core.storage import rows
+from dicom_core import record
+from dicom_core.record import Dataset
 from dicom_core.versions import transaction_of
 from tests.model import product
 from tests.model.moments import Moment
@@ -55,9 +57,11 @@ def i1_settled_study_is_indexed(now: Moment) -> str:
 def i2_commit_is_journalled(change: Change) -> str:
     """Every commit is preceded by a pending row, which outlives it until an indexer has seen the decision."""
     before, after = change.before, change.after
-    for of, decision in after.record.decisions.items():
-        is_new = decision != before.record.decisions.get(of)
-        if is_new and (decision.add or decision.gone) and of not in after.journal:
+    decisions = after.record.decisions
+    journalled = {version for of in after.journal & decisions.keys() for version in decisions[of].touched}
+    for of, decision in decisions.items():
+        was = before.record.decisions.get(of)
+        if not decision.touched <= (journalled if was is None else journalled | was.touched):
             return f"{of} was committed without a pending row"
     for of in before.journal - after.journal:
         decided = before.record.decisions.get(of)
@@ -70,7 +74,9 @@ def i3_one_final_decision(change: Change) -> str:
     """A transaction has at most one final decision; one that was aborted commits nothing later."""
     for of, decision in change.before.record.decisions.items():
         later = change.after.record.decisions.get(of)
-        if later is None or (decision.is_final and later != decision):
+        if later is None and not decision.is_retired:
+            return f"the decision of {of} was forgotten before an indexer had seen it"
+        if later is not None and decision.is_final and later != decision:
             return f"the final decision of {of} was changed"
     return ""
 
@@ -113,6 +119,20 @@ def i6_only_unnamed_blobs_go(change: Change) -> str:
     return ""
 
 
+def i7_study_exists_by_its_instances(now: Moment) -> str:
+    """A study exists if and only if it has a live instance: if it is not journalled, its search rows say so."""
+    for study in now.studies():
+        if not now.journalled(study) and bool(now.settled(study)) != (study in now.truth.studies):
+            return f"study {study} is told of, or lives, but not both"
+    return ""
+
+
+def i8_study_comes_once(answers: Sequence[Dataset]) -> str:
+    """One study appears once in an answer."""
+    uids = Counter(answer["0020000D"]["Value"][0] for answer in answers)
+    return "; ".join(f"study {uid} comes {times} times" for uid, times in uids.items() if times > 1)
+
+
 def i9_holder_writes_search_rows(change: Change) -> str:
     """Search rows are changed only by a run that claimed them, not by one that was taken over and fenced off."""
     order = {run: at for at, run in enumerate(change.history.claimed)}
@@ -126,12 +146,34 @@ def i9_holder_writes_search_rows(change: Change) -> str:
             return f"a search row of {study} was written by a run that has not claimed it"
         if held is not None and order.get((study, held.writer), -1) > mine:
             return f"a search row of {study} was written by a run that was taken over"
-    if set(change.before.search) - set(change.after.search):
-        return "a search row was deleted"
+    for place in set(change.before.search) - set(change.after.search):
+        study = product.study_of(*place)
+        if study is None or not product.is_moved(change.before.search[place].properties):
+            return "a search row was deleted that still told of its study"
+        if (study, change.process) not in order:
+            return f"a search row of {study} was deleted by a run that has not claimed it"
     return ""
 
 
-OF_A_MOMENT: tuple[Callable[[Moment], str], ...] = (i1_settled_study_is_indexed, i5_live_version_has_its_blob)
+def packed_metadata_are_those_of_the_record(now: Moment) -> str:
+    """What a series' row points to is there, and of what is live; a large deletion hides the rows of a study."""
+    for (study, series), packed in now.record.packed.items():
+        if product.packed_blob(packed.name) not in now.derived:
+            return f"the packed metadata of series {series} are not there"
+        live = [one for one in now.truth.studies.get(study, ()) if one.series == series]
+        if any(of.study == study for of in now.record.deletions):
+            continue
+        if not live or record.version(live) != packed.version:
+            return f"the packed metadata of series {series} are of another version"
+    return ""
+
+
+OF_A_MOMENT: tuple[Callable[[Moment], str], ...] = (
+    i1_settled_study_is_indexed,
+    i5_live_version_has_its_blob,
+    i7_study_exists_by_its_instances,
+    packed_metadata_are_those_of_the_record,
+)
 OF_A_CHANGE: tuple[Callable[[Change], str], ...] = (
     i2_commit_is_journalled,
     i3_one_final_decision,
@@ -141,18 +183,21 @@ OF_A_CHANGE: tuple[Callable[[Change], str], ...] = (
 )
 
 
-def i10_quiet_is_settled(now: Moment) -> str:
-    """After everything stopped, and sweeps: nothing is pending or half done, other blobs are known to go."""
-    if now.journal:
-        return f"{sorted(now.journal)} stay in the journal"
-    if now.record.deletions:
-        return f"{sorted(now.record.deletions)} stay half deleted"
-    decisions = now.record.decisions.items()
-    if open_still := [of for of, decision in decisions if not decision.is_final]:
-        return f"{open_still} stay open"
-    told = {version for _, decision in decisions for version in decision.gone | decision.drop}
-    given_up = {of.transaction for of, decision in decisions if rows.EVERYTHING in decision.drop}
-    orphans = now.blobs - now.truth.versions - told
-    if orphans := {version for version in orphans if transaction_of(version) not in given_up}:
-        return f"nobody will delete the blobs of {sorted(orphans)}"
-    return ""
+def i10_quiet_is_indexed(now: Moment) -> str:
+    """After everything stopped, and a sweep: nothing is pending but large deletions, which hide rows for a while."""
+    left = now.journal - now.record.deletions
+    return f"{sorted(left)} stay in the journal" if left else ""
+
+
+def i10_nothing_is_left(now: Moment) -> str:
+    """After the retention: nothing is pending, due or left over, and the blobs are the live versions."""
+    left = {
+        "in the journal": now.journal,
+        "half deleted": now.record.deletions,
+        "decided": now.record.decisions.keys(),
+        "moved": {place for place, row in now.search.items() if product.is_moved(row.properties)},
+        "due": now.due,
+        "as blobs": now.blobs - now.truth.versions,
+        "packed": now.derived - {product.packed_blob(packed.name) for packed in now.record.packed.values()},
+    }
+    return "; ".join(f"{sorted(map(str, what))} stay {how}" for how, what in left.items() if what)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from dicom_core.record import Instance
@@ -32,6 +32,12 @@ class Decision:
     add: frozenset[str]
     gone: frozenset[str]
     drop: frozenset[str]
+    is_retired: bool = field(compare=False)
+
+    @property
+    def touched(self) -> frozenset[str]:
+        """The versions that came or went by it."""
+        return self.add | self.gone
 
     @property
     def is_final(self) -> bool:
@@ -56,6 +62,14 @@ class Record:
     decisions: Mapping[Of, Decision]
     deletions: frozenset[Of]
     claims: Mapping[str, str]
+    packed: Mapping[tuple[str, str], Packed]
+
+
+class Packed(NamedTuple):
+    """Where the metadata of a series are packed, and of what version."""
+
+    name: str
+    version: str
 
 
 class Row(NamedTuple):
@@ -74,6 +88,8 @@ class Moment:
     journal: frozenset[Of]
     search: Mapping[tuple[str, str], Row]
     blobs: frozenset[str]
+    derived: frozenset[str]
+    due: frozenset[str]
 
     @property
     def truth(self) -> Truth:
@@ -115,7 +131,9 @@ class Reader:
                 self._once(self._record, tables, "studies"),
                 self._once(_journal, tables, "pending"),
                 self._once(_search, tables, "search"),
-                self._once(_blobs, tables, "dicom"),
+                self._once(_versions, tables, "dicom"),
+                self._once(_keys, tables, "derived"),
+                self._once(_keys, tables, "due"),
             )
         return moment
 
@@ -137,6 +155,7 @@ class Reader:
         deletions: set[Of] = set()
         decisions: dict[Of, Decision] = {}
         claims: dict[str, str] = {}
+        packed: dict[tuple[str, str], Packed] = {}
         for key, held in content.partitions.items():
             study = key.rpartition("|")[2]
             dead: set[str] = set()
@@ -147,6 +166,8 @@ class Reader:
                     decisions[Of(study, name)] = _decision(properties)
                 elif kind == search_table.INDEX:
                     claims[study] = properties["claim"]
+                elif kind == "series" and properties.get("packed"):
+                    packed[study, name] = Packed(properties["packed"], properties["packed_version"])
                 elif kind == "instance":
                     found.append({**properties, "RowKey": row})
                 elif row.startswith(rows.DELETING):
@@ -156,7 +177,7 @@ class Reader:
             alive = [row for row in found if row["version"] not in dead]
             if alive:
                 live[study] = tuple(rows.to_instances(alive, DEFAULT_PARTITION, study))
-        return Record(self._truth(live), frozenset(named), decisions, frozenset(deletions), claims)
+        return Record(self._truth(live), frozenset(named), decisions, frozenset(deletions), claims, packed)
 
     def _truth(self, live: Mapping[str, tuple[Instance, ...]]) -> Truth:
         found = frozenset(instance.version for instances in live.values() for instance in instances)
@@ -166,7 +187,7 @@ class Reader:
 def _decision(properties: Entity) -> Decision:
     listed = rows.Decision.from_entity(properties)
     add, gone = (frozenset(version for _, _, version in named) for named in (listed.add, listed.gone))
-    return Decision(properties["state"], add, gone, frozenset(listed.drop))
+    return Decision(properties["state"], add, gone, frozenset(listed.drop), bool(properties.get("retired")))
 
 
 def _journal(content: Content) -> frozenset[Of]:
@@ -182,6 +203,9 @@ def _search(content: Content) -> Mapping[tuple[str, str], Row]:
     }
 
 
-def _blobs(content: Content) -> frozenset[str]:
-    names = (name for held in content.partitions.values() for name in held)
-    return frozenset(name.rpartition("/")[2].removesuffix(".dcm") for name in names)
+def _keys(content: Content) -> frozenset[str]:
+    return frozenset(name for held in content.partitions.values() for name in held)
+
+
+def _versions(content: Content) -> frozenset[str]:
+    return frozenset(name.rpartition("/")[2].removesuffix(".dcm") for name in _keys(content))

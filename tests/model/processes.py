@@ -25,7 +25,10 @@ from tests.model.storage import Call, Content, Contents, Reply, stamp_of
 NOW = 1_800_000_000.0
 """About the clock of every host, in seconds; no two are the same."""
 
-LATER = NOW + 24 * 3600
+EARLIER = NOW - 48 * 3600
+"""When all that was written is due by now."""
+
+LATER = NOW + 2 * 3600
 """When no request of before can still be on its way."""
 
 GIVEN_UP = StorageUnavailable("no answer")

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
+
+import pytest
 
 from dicom_core import access_paths
 from dicom_core.ports import InstanceStore, Stores
 from dicom_core.record import Instance, study_answer
 from dicom_core.resources import DEFAULT_PARTITION
-from dicom_core.storage import pointers, rows, search_table, tables
+from dicom_core.storage import packing, pointers, rows, search_table, tables
 from dicom_core.storage.blobs import BlobStore
 from dicom_core.storage.due import Due
 from dicom_core.storage.hints import Hints
-from dicom_core.storage.indexing import CLAIM_SECONDS, Indexer
+from dicom_core.storage.indexing import Indexer
+from dicom_core.storage.rebuilding import SETTLED, Rebuild
 from dicom_core.storage.rest import Client
 from dicom_core.storage.sweeping import ABANDONED, FORGOTTEN, Sweep
 from dicom_core.storage.table_service import Entity
 from dicom_core.storage.tables import TableIndex
+from tests.model.processes import controlled
 from tests.model.storage import ModelContainer, ModelTable
 
 STORES = (*tables.TABLES, "dicom", "derived")
 AT_ONCE = 2
 """Instances in one batch, so that few take several."""
 
-ROW = "answer"
-"""The property of a search row that holds the study's answer."""
+PACKED_FROM = 3
+"""Instances of a study from which on its series are packed."""
 
-_RETENTION = 3600.0
+RETENTION = 24 * 3600.0
+"""Seconds that what is gone is kept."""
 
 
 class Product:
@@ -38,7 +45,7 @@ class Product:
         self.studies, self.pending, self.search, self.due = (ModelTable(name, page) for name in tables.TABLES)
         self.dicom, self.derived = ModelContainer("dicom"), ModelContainer("derived")
         self.instances: InstanceStore = BlobStore(self.dicom)
-        self.index = TableIndex(cast(Client, None), self.dicom, self.derived, _RETENTION)
+        self.index = TableIndex(cast(Client, None), self.dicom, self.derived, RETENTION)
         self.index._due = self.due
         self.index._studies, self.index._pending, self.index._search = (
             self.studies,
@@ -50,12 +57,14 @@ class Product:
     @property
     def stores(self) -> Stores:
         """Both ports."""
-        return Stores(self.instances, self.index, cast(Any, None))
+        return Stores(self.instances, self.index, cast(Any, None), cast(Any, None))
 
     def indexer(self, *, impatient: bool) -> Indexer:
         """An indexer; an impatient one takes any claim for one of a run that died."""
-        seconds = -1.0 if impatient else CLAIM_SECONDS
-        return Indexer(self.studies, self.pending, self.search, seconds)
+        indexer = self.index._indexer()
+        if impatient:
+            indexer._claim_seconds = -1.0
+        return indexer
 
     def sweep(self, *, impatient: bool) -> Sweep:
         """A sweep; an impatient one takes everything for broken off."""
@@ -67,15 +76,39 @@ class Product:
             instances=self.dicom,
             derived=self.derived,
             index=indexer.index,
-            retention=_RETENTION,
+            retention=RETENTION,
         )
         ages = (-1.0, math.inf) if impatient else (ABANDONED, FORGOTTEN)
         return Sweep(self.studies, self.pending, indexer, due, *ages)
 
+    def rebuild(self, *, impatient: bool) -> Rebuild:
+        """A rebuild; an impatient one takes every blob for one whose request is over."""
+        settled = -1.0 if impatient else SETTLED
+        return _Rebuild(self.studies, self.pending, self.dicom, self.derived, lambda seen: None, settled)
 
-def studies_key(study: str) -> str:
-    """Key of the partition of a study."""
-    return rows.partition_key(DEFAULT_PARTITION, study)
+
+class _Rebuild(Rebuild):
+    """Knows what the bytes of a blob tell."""
+
+    async def _row(self, one: Any) -> Instance | None:
+        return stored[one.version] if await self._blobs.exists(one.blob.name) else None
+
+
+stored: dict[str, Instance] = {}
+"""What each actor has stored, by its version."""
+
+
+@contextmanager
+def explored() -> Iterator[pytest.MonkeyPatch]:
+    """The product as the model runs it, with few rows in a batch; to patch it further."""
+    gc.disable()  # all that is made is kept to the end
+    try:
+        with controlled() as patch:
+            patch.setattr(rows, "INSTANCES_AT_ONCE", AT_ONCE)
+            patch.setattr(packing, "PACKED_FROM", PACKED_FROM)
+            yield patch
+    finally:
+        gc.enable()
 
 
 def search_rows(study: str, live: tuple[Instance, ...]) -> Mapping[tuple[str, str], Entity]:
@@ -93,6 +126,11 @@ def study_of(partition: str, key: str) -> str | None:
     if partition.rpartition("|")[2] in pointers.POINTED:
         return None
     return access_paths.study_of(key)
+
+
+def packed_blob(name: str) -> str:
+    """Name of the blob of packed metadata."""
+    return packing.blob_name(DEFAULT_PARTITION, name)
 
 
 def is_moved(entity: Mapping[str, Any]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,16 +11,17 @@ from typing import Any
 
 from dicom_core.errors import StorageUnavailable
 from tests.model import invariants, product
-from tests.model.actors import Actor, Read, Search, Sweep
+from tests.model.actors import Actor, Read, Rebuild, Search, Sweep
 from tests.model.explorer import Explorer, Fault, Found, Tables, Window
 from tests.model.invariants import Change, History
 from tests.model.moments import Reader, Truth
-from tests.model.processes import LATER, NOW, Process
+from tests.model.processes import EARLIER, LATER, NOW, Process
 from tests.model.product import Product
 from tests.model.storage import Contents
 
-_SWEEPS = 3
-"""How many sweeps bring all to rest that stopped: decide, forget, and look."""
+_SOON = (LATER, LATER + 60)
+_IN_TIME = tuple(LATER + 2 * product.RETENTION * number for number in range(1, 5))
+"""When sweeps bring all to rest that stopped: what is journalled soon, what is due in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Scenario:
     """Actors at once, over what others have left, with faults.
 
     `page` is how many rows a page has; if it is one, properties that a row lacks are answered as null: emulators do so.
-    `bound` is how many pre-emptions are tried where time counts: all orders take too long; None if they do not.
+    `bound` is how many pre-emptions a quick check tries, `deep` a slow one; None is every order.
     """
 
     name: str
@@ -38,13 +38,12 @@ class Scenario:
     page: int = 1000
     faults: Mapping[Fault, int] = field(default_factory=dict)
     bound: int | None = None
+    deep: int | None = None
 
-    def explore(
-        self, bound: int | None = None, *, seconds: float = math.inf, shortest: bool = False
-    ) -> Found:
+    def explore(self, bound: int | None, *, shortest: bool = False) -> Found:
         """Try every order within a bound of pre-emptions."""
         with _explorer(self) as explorer:
-            return explorer.explore(bound, seconds=seconds, shortest=shortest)
+            return explorer.explore(bound, shortest=shortest)
 
     def walk(self, chance: Random, times: int) -> Iterator[Found]:
         """Try some orders by chance."""
@@ -61,7 +60,7 @@ def _explorer(scenario: Scenario) -> Iterator[Explorer]:
         start: Tables = (contents.empty,) * len(product.STORES)
         for number, actor in enumerate(scenario.given):
             earlier = replace(actor, order=number - _GIVEN) if actor.order is None else actor
-            start, _ = judge.alone(start, judge.process(earlier, _GIVEN + number))
+            start, _ = judge.alone(start, judge.process(earlier, _GIVEN + number, EARLIER + number))
         judge.history = History(ever=judge.truth(start).versions)
         actors = scenario.actors
         yield Explorer(
@@ -102,13 +101,14 @@ class _Judge:
         self._moments: dict[Tables, str] = {}
         self._answers: dict[Any, str] = {}
         self._ends: dict[Tables, str] = {}
-        self._closing = [
-            self.process(Sweep(), _LAST + number, now=LATER + 7200 * number) for number in range(_SWEEPS)
-        ]
+        sweeps = [self.process(Sweep(), _LAST + at, now) for at, now in enumerate(_SOON + _IN_TIME)]
+        rebuilds = [actor for actor in scenario.actors if isinstance(actor, Rebuild)]
+        self._again = [self.process(Rebuild(), _LAST + len(sweeps), LATER) for _ in rebuilds[:1]]
+        self._soon, self._in_time = sweeps[: len(_SOON)], sweeps[len(_SOON) :]
         studies = sorted({actor.study for actor in (*scenario.given, *scenario.actors)})
         dates = sorted({getattr(actor, "date", "") for actor in (*scenario.given, *scenario.actors)} | {""})
         self._last: list[tuple[Actor, Process]] = [
-            (actor, self.process(actor, _LAST + _SWEEPS + number))
+            (actor, self.process(actor, _LAST + len(sweeps) + 1 + number))
             for number, actor in enumerate(
                 [*(Read(study=study) for study in studies), *(Search(date=date) for date in dates)]
             )
@@ -167,10 +167,18 @@ class _Judge:
         return self._ends[tables]
 
     def _end(self, tables: Tables) -> str:
-        truth = self.truth(tables)
-        for process in self._closing:
+        for process in self._again:
             tables, _ = self.alone(tables, process)
-            if violation := self._moment(tables):
+        truth = self.truth(tables)
+        for sweeps, is_at_rest in (
+            (self._soon, invariants.i10_quiet_is_indexed),
+            (self._in_time, invariants.i10_nothing_is_left),
+        ):
+            for process in sweeps:
+                tables, _ = self.alone(tables, process)
+                if violation := self._moment(tables):
+                    return violation
+            if violation := _first([is_at_rest], self._reader.moment(tables)):
                 return violation
         if self.truth(tables) is not truth:
             return "a sweep changed what is live"
@@ -179,7 +187,7 @@ class _Judge:
             _, result = self.alone(tables, process)
             if violation := actor.wrong(result, window):
                 return violation
-        return invariants.i10_quiet_is_settled(self._reader.moment(tables))
+        return ""
 
     def _moment(self, tables: Tables) -> str:
         if tables not in self._moments:

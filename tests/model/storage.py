@@ -6,7 +6,7 @@ what. The rules of the Table service are those of `tests.fake_tables`, which the
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -112,9 +112,8 @@ class Contents:
         elif call.writes:
             changed[""] = dict(changed.get("", {}))
         try:
-            reply = Reply(
-                _METHODS[call.method](_Held(changed, stamp, self.clocks, self.nulls), *call.arguments)
-            )
+            held = _Held(changed, stamp, self.clocks, self.nulls)
+            reply = Reply(_METHODS[call.method](held, *call.arguments))
         except Conflict as conflict:
             return Reply(error=conflict), content
         return reply, self.of(changed) if call.writes else content
@@ -191,7 +190,7 @@ def _list(held: _Held, prefix: str, after: str) -> list[Blob]:
     ]
 
 
-_METHODS = {
+_METHODS: Mapping[str, Callable[..., Any]] = {
     "get": _get,
     "page": _page,
     "transact": _transact,
@@ -224,10 +223,10 @@ async def _at_once() -> None:
     """No one else has a turn."""
 
 
-def _result(coroutine: Coroutine[Any, Any, Result] | Any) -> Result:
-    """The result of a coroutine that never waits."""
+def _result(awaitable: Awaitable[Result]) -> Result:
+    """The result of what never waits."""
     try:
-        coroutine.__await__().send(None)
+        next(awaitable.__await__())
     except StopIteration as end:
         result: Result = end.value
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.model.actors import Delete, Index, Read, Search, Store, Sweep
+from tests.model.actors import Delete, Index, Lose, Read, ReadPacked, Rebuild, Search, Store, Sweep
 from tests.model.explorer import Fault
 from tests.model.scenarios import Scenario
 
@@ -11,6 +11,10 @@ A, B, C = "20200101", "20210101", "20220101"
 ONE = (Store(date=A), Index())
 TWO = (Store(uids=("1.1", "1.2"), date=A), Index())
 THREE = (Store(uids=("1.1", "1.2", "1.3"), date=A), Index())
+DELETED = (*ONE, Delete(), Index())
+MOVED = (*ONE, Store(uids=("1.2",), date=B), Index())
+REPLACED = (*ONE, Store(date=B, upsert=True), Index())
+OF_TWO_SERIES = (Store(uids=("1.1", "1.2", "2.1"), date=A),)
 BETWEEN = (Store(study="2", date=B), Index(study="2"))
 
 ONE_CRASH = {Fault.CRASH: 1}
@@ -28,7 +32,7 @@ SCENARIOS = (
     Scenario(
         "stores of two dates, sweep and index, search for one",
         (Store(date=A), Store(uids=("1.2",), date=B), Sweep(), Index(), Search(date=A)),
-        bound=1,
+        bound=2,
     ),
     Scenario(
         "two stores, two indexers, search",
@@ -120,7 +124,7 @@ SCENARIOS = (
         (Store(date=B, upsert=True), Store(date=C, upsert=True), Index(), Search()),
         ONE,
         faults=ONE_REPEAT,
-        bound=1,
+        bound=2,
     ),
     Scenario(
         "two PUTs, in the order of their ends",
@@ -149,6 +153,7 @@ SCENARIOS = (
         (Store(date=A), Sweep(impatient=True), Sweep(impatient=True), Index()),
         faults=ONE_REPEAT,
         bound=1,
+        deep=3,
     ),
     Scenario(
         "a store whose first attempt comes late is given up",
@@ -216,7 +221,7 @@ SCENARIOS = (
     Scenario(
         "claims are always taken over",
         (Store(date=A), Store(uids=("1.2",), date=B), Index(impatient=True), Index(impatient=True), Search()),
-        bound=1,
+        bound=2,
     ),
     Scenario(
         "claims are always taken over, of what is indexed",
@@ -236,6 +241,105 @@ SCENARIOS = (
         (Store(date=A), Store(study="2", date=A), Sweep(), Search()),
         faults={Fault.UNSENT: 1},
         bound=2,
+    ),
+    Scenario(
+        "a study that is gone is forgotten, and stored again",
+        (Store(date=B), Sweep(), Index(), Search()),
+        DELETED,
+    ),
+    Scenario(
+        "a study that is gone is forgotten by two sweeps, a crash",
+        (Store(date=B), Sweep(), Sweep()),
+        DELETED,
+        faults=ONE_CRASH,
+    ),
+    Scenario(
+        "a row that moved is forgotten, and the study moves back",
+        (Delete(series="1", instance="1.2"), Sweep(), Index(), Search()),
+        MOVED,
+        page=1,
+        bound=2,
+        deep=3,
+    ),
+    Scenario(
+        "a row that moved is forgotten, by a sweep that crashes or is taken over",
+        (Store(uids=("1.3",), date=C), Sweep(), Index(impatient=True)),
+        MOVED,
+        faults=ONE_CRASH,
+    ),
+    Scenario(
+        "what was replaced is forgotten, and replaced again",
+        (Store(date=C, upsert=True), Sweep(), Read(), Index()),
+        REPLACED,
+        faults=ONE_CRASH,
+    ),
+    Scenario(
+        "a study is packed and stored to",
+        (Store(uids=("2.2",), date=B), Index(), ReadPacked()),
+        OF_TWO_SERIES,
+        faults=ONE_CRASH,
+    ),
+    Scenario(
+        "a study is packed by two indexers, and replaced",
+        (
+            Store(uids=("2.1",), date=B, upsert=True),
+            Index(impatient=True),
+            Index(impatient=True),
+            ReadPacked(),
+        ),
+        OF_TWO_SERIES,
+        bound=2,
+    ),
+    Scenario(
+        "a packed study is deleted and forgotten",
+        (Delete(), Sweep(), ReadPacked(), Search()),
+        (*OF_TWO_SERIES, Index()),
+    ),
+    Scenario(
+        "what was packed before is forgotten",
+        (Store(uids=("2.3",), date=B), Sweep(), ReadPacked()),
+        (*OF_TWO_SERIES, Index(), Store(uids=("2.2",), date=A), Index()),
+        faults=ONE_CRASH,
+    ),
+    Scenario(
+        "rebuild of what is there, delete, sweep, search", (Rebuild(), Delete(), Sweep(), Search()), ONE
+    ),
+    Scenario(
+        "rebuild of what is there, replaced meanwhile",
+        (Rebuild(), Store(date=B, upsert=True), Index(), Search()),
+        ONE,
+        faults=ONE_REPEAT,
+    ),
+    Scenario(
+        "rebuild of what was lost, store, index, search",
+        (Rebuild(), Store(uids=("1.2",), date=B), Index(), Search()),
+        (*ONE, Lose()),
+        faults=ONE_CRASH,
+    ),
+    Scenario(
+        "rebuild of what was lost, delete, index, search",
+        (Rebuild(), Delete(), Index(), Search()),
+        (THREE[0], Lose()),
+        faults=ONE_CRASH,
+        bound=2,
+    ),
+    Scenario(
+        "two rebuilds of what was lost, lost replies",
+        (Rebuild(), Rebuild(), Index(), Read()),
+        (THREE[0], Lose()),
+        faults=ONE_REPEAT,
+        bound=2,
+    ),
+    Scenario(
+        "rebuild of several versions that were lost, the latest wins",
+        (Rebuild(), Store(date=C, upsert=True), Sweep(), Read()),
+        (Store(date=A), Store(date=B, upsert=True), Lose()),
+        bound=2,
+    ),
+    Scenario(
+        "rebuild beside a store on its way",
+        (Rebuild(impatient=True), Store(uids=("1.2",), date=B), Index(), Search()),
+        ONE,
     ),
     Scenario(
         "an instance is looked for by its UID alone",
