@@ -3,6 +3,7 @@
 # make test    every test; PYTEST_ARGS="-k store" for some
 # make check   format, lint, types, imports
 # make bench   what the service costs; BENCH_ARGS="--only store" for some
+# make bench-peer   the same beside Orthanc, where Debian's orthanc and orthanc-dicomweb are installed
 # make bench-search   what searches cost in archives of several sizes; BENCH_ARGS="--sizes 1000" for one
 # make clean   removes what these made, but for the data
 
@@ -18,8 +19,9 @@ AZURITE = .tools/.azurite
 WORKER = .tools/.worker
 VIEWER = .tools/.viewer
 CLIENTS = .tools/.clients
+MODELS = .tools/.models
 
-.PHONY: run viewer test check bench bench-search setup clean
+.PHONY: run viewer test check bench bench-peer bench-search setup clean
 
 run: $(AZURITE) $(RUN)
 	@exec .venv/bin/python -m tools.local_host $(APP)
@@ -27,7 +29,7 @@ run: $(AZURITE) $(RUN)
 viewer: $(AZURITE) $(RUN) $(VIEWER)
 	@exec .venv/bin/python -m tools.viewer $(VIEWER_ARGS)
 
-test: $(AZURITE) $(DEVELOP) $(WORKER) $(VIEWER) $(CLIENTS)
+test: $(AZURITE) $(DEVELOP) $(WORKER) $(VIEWER) $(CLIENTS) $(MODELS)
 	.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(DEVELOP)
@@ -39,10 +41,13 @@ check: $(DEVELOP)
 bench: $(DEVELOP) $(AZURITE)
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
 
+bench-peer: $(DEVELOP) $(AZURITE)
+	@.venv/bin/python -m benchmarks.peer $(BENCH_ARGS)
+
 bench-search: $(DEVELOP) $(AZURITE)
 	@.venv/bin/python -m benchmarks.search $(BENCH_ARGS)
 
-setup: $(DEVELOP) $(AZURITE) $(WORKER) $(VIEWER) $(CLIENTS)
+setup: $(DEVELOP) $(AZURITE) $(WORKER) $(VIEWER) $(CLIENTS) $(MODELS)
 
 $(RUN): requirements.txt tools/setup.sh
 	@sh tools/setup.sh python requirements.txt
@@ -66,6 +71,10 @@ $(VIEWER): tools/setup.sh
 
 $(CLIENTS): tools/setup.sh
 	@sh tools/setup.sh clients
+	@touch $@
+
+$(MODELS): $(DEVELOP) tools/setup.sh tools/bicep_check/digest.py
+	@sh tools/setup.sh models
 	@touch $@
 
 clean:

@@ -7,26 +7,38 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections import Counter
 from collections.abc import Sequence
 
-from benchmarks import scenarios, service
-from benchmarks.scenarios import SCENARIOS, Fresh, Scenario
+from benchmarks import load, machine, scenarios, service
+from benchmarks.scenarios import GROUPS, SCENARIOS, Data, Fresh, Scenario
 from benchmarks.service import Sample, Target
 
-_HEAD = ("operation", "n", "wall ms", "service CPU ms (min-max)", "Azurite CPU ms", "storage requests")
+_HEAD = (
+    "operation",
+    "n",
+    "per s",
+    "MB/s",
+    "wall ms (min-max)",
+    "service CPU ms (min-max)",
+    "Azurite CPU ms",
+    "storage requests",
+)
+
+
+class MeasuredSomethingElse(Exception):
+    """The service did not read what a scenario is about."""
 
 
 def main() -> None:
     """Measure and print."""
-    groups = list(dict.fromkeys(one.group for one in SCENARIOS))
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=groups, default=groups, help="groups of scenarios")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="groups of scenarios")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions of each scenario (3)")
     parser.add_argument("--quick", action="store_true", help="one repetition")
     options = parser.parse_args()
+    print(f"{machine.described()}\n")
     print("| " + " | ".join(_HEAD) + " |")
-    print("|---|" + "--:|" * 4 + "---|")
+    print("|---|" + "--:|" * (len(_HEAD) - 2) + "---|")
     paces: list[float] = []
     for group in options.only:
         with service.running() as target:  # what one group stores is nothing to the next
@@ -35,56 +47,86 @@ def main() -> None:
 
 
 def run(target: Target, group: str, repeat: int) -> list[float]:
-    """Measure a group, the service warmed up and given its data; the pace of the machine meanwhile."""
+    """Measure a group; the pace of the machine meanwhile."""
     fresh, paces = Fresh(), []
-    warm_up(target, fresh)
-    if group != "store":
-        service.measure(target, scenarios.prepare(), 1)
-    if group == "indexed":
-        service.wait_until_indexed(target)
+    begin(target, group, fresh)
     for scenario in SCENARIOS:
         if scenario.group == group:
-            found = samples(target, scenario, fresh, repeat)
+            warm_up(target, scenario, fresh)
+            found = [sample(target, scenario, fresh) for _ in range(repeat)]
             paces += [one.pace for one in found]
+            check(scenario, found)
             print(row(scenario, found), flush=True)
     return paces
 
 
-def warm_up(target: Target, fresh: Fresh) -> None:
-    """Let the service import, connect and compile what it does lazily."""
-    service.measure(target, SCENARIOS[0].calls(fresh)[:40], 4)
+def begin(target: Target, group: str, fresh: Fresh) -> None:
+    """Let the service connect, and compile what it does lazily; give it what the group needs."""
+    load.drive(target.url, SCENARIOS[0].rounds(fresh).calls[:40], 4)
+    if GROUPS[group] is not Data.NOTHING:
+        load.drive(target.url, scenarios.prepare(), 1)
+    if GROUPS[group] is Data.INDEXED and target.connection_string:
+        service.index(target)
 
 
-def samples(target: Target, scenario: Scenario, fresh: Fresh, repeat: int) -> list[Sample]:
-    """Measure a scenario several times; as samples of one operation."""
-    found = []
-    for _ in range(repeat):
-        calls = scenario.calls(fresh)
-        found.append(_per(service.measure(target, calls, scenario.senders), len(calls) * scenario.per))
-    return found
+def warm_up(target: Target, scenario: Scenario, fresh: Fresh) -> None:
+    """Let the service import what a scenario needs: a call of it, not measured."""
+    made = scenario.rounds(fresh)
+    load.drive(target.url, [*made.before, made.calls[0]], 1)
+
+
+def sample(target: Target, scenario: Scenario, fresh: Fresh) -> Sample:
+    """Measure a scenario once; as a sample of one operation."""
+    made = scenario.rounds(fresh)
+    if made.before:
+        load.drive(target.url, made.before, 1)
+    return service.measure(target, made.calls, scenario.senders).each(len(made.calls) * scenario.per)
+
+
+def check(scenario: Scenario, found: Sequence[Sample]) -> None:
+    """See if the service read what the scenario says.
+
+    Raises
+    ------
+    MeasuredSomethingElse
+        It did not.
+    """
+    for one in found if scenario.reads is not None else ():
+        if one.requests != scenario.reads:
+            raise MeasuredSomethingElse(
+                f"{scenario.name}: the requests to storage are {_requests(one)}, not {dict(scenario.reads or {})}"
+            )
 
 
 def row(scenario: Scenario, found: Sequence[Sample]) -> str:
     """The row of a scenario."""
-    cpu = sorted(1000 * one.cpu for one in found)
+    wall = statistics.median(one.wall for one in found)
     cells = (
         scenario.name,
-        str(len(scenario.calls(Fresh())) * scenario.per),
-        _number(statistics.median(1000 * one.wall for one in found)),
-        f"{_number(statistics.median(cpu))} ({_number(cpu[0])}-{_number(cpu[-1])})",
+        str(found[-1].count),
+        _number(1 / wall),
+        _number(statistics.median(one.size / one.wall for one in found) / 1e6),
+        spread([one.wall for one in found]),
+        spread([one.cpu for one in found]),
         _number(statistics.median(1000 * one.storage_cpu for one in found)),
-        " ".join(f"{kind}={count:.3g}" for kind, count in sorted(found[-1].requests.items())),
+        _requests(found[-1]),
     )
     return "| " + " | ".join(cells) + " |"
 
 
-def _per(sample: Sample, count: int) -> Sample:
-    requests = Counter({kind: number / count for kind, number in sample.requests.items()})
-    return Sample(sample.wall / count, sample.cpu / count, sample.storage_cpu / count, sample.pace, requests)
+def spread(seconds: Sequence[float]) -> str:
+    """Milliseconds: the median, least and most."""
+    times = sorted(1000 * one for one in seconds)
+    return f"{_number(statistics.median(times))} ({_number(times[0])}-{_number(times[-1])})"
 
 
 def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    decimals = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{decimals}f}"
+
+
+def _requests(one: Sample) -> str:
+    return " ".join(f"{kind}={count:.3g}" for kind, count in sorted(one.requests.items()))
 
 
 if __name__ == "__main__":

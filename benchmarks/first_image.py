@@ -43,6 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     with service.running() as target, _viewer(target.url) as viewer:
         load.drive(target.url, _stores(options.slices), 1)
+        service.index(target)
         runs = [
             open_study(f"{viewer}viewer?StudyInstanceUIDs={uid(1, STUDY)}") for _ in range(options.repeat)
         ]

@@ -1,4 +1,4 @@
-"""CT images made in memory, with as many attributes as a scanner writes.
+"""CT images made in memory, with as many attributes as a scanner writes, and a chest in noise as their pixels.
 
 One file is encoded by pydicom; the others are that file with other UIDs and positions of the same length.
 """
@@ -10,15 +10,33 @@ import io
 import random
 from dataclasses import dataclass
 
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless
+
+HUGE = 2048
+"""Rows and columns of an image of 8 MiB, as a radiograph has."""
 
 LARGE = 512
 """Rows and columns of an image of 0.5 MiB."""
 
 SMALL = 64
 """Rows and columns of an image of 12 KiB."""
+
+_TISSUES = (
+    (0.00, 0.05, 0.90, 0.65, 40),
+    (-0.40, 0.00, 0.30, 0.42, -850),
+    (0.40, 0.00, 0.30, 0.42, -850),
+    (0.08, -0.05, 0.20, 0.25, 55),
+    (0.00, 0.45, 0.12, 0.14, 450),
+)
+"""Ellipses, each drawn over those before it: middle and half axes (of an image from -1 to 1), Hounsfield units."""
+
+_AIR, _NOISE = -1000, 15
 
 _UID = "2.25.1{kind}{number:035d}"
 _POSITION = "{:09.3f}"
@@ -170,9 +188,9 @@ def uid(kind: int, number: int) -> str:
     return _UID.format(kind=kind, number=number)
 
 
-def image(side: int, study: int, number: int, frames: int = 1) -> Image:
-    """The image of a number (below 1000) in the only series of the study of a number."""
-    head, pixels = _file(side, frames)
+def image(side: int, study: int, number: int, frames: int = 1, *, compressed: bool = False) -> Image:
+    """The image of a number (below 1000) in the only series of the study of a number; compressed by JPEG 2000."""
+    head, pixels = _file(side, frames, compressed)
     ours = (uid(1, study), uid(2, study), uid(3, study * 1000 + number))
     for kind, value in enumerate(ours, 1):
         head = head.replace(uid(kind, _PLACE).encode(), value.encode())
@@ -182,22 +200,38 @@ def image(side: int, study: int, number: int, frames: int = 1) -> Image:
 
 
 @functools.cache
-def _file(side: int, frames: int) -> tuple[bytes, bytes]:
+def _file(side: int, frames: int, compressed: bool) -> tuple[bytes, bytes]:
     """The file that all are made from, cut before the value of Pixel Data."""
     dataset = _dataset()
     dataset.Rows = dataset.Columns = side
     if frames > 1:
         dataset.NumberOfFrames = frames
-    pixels = random.Random(7).randbytes(side * 64) * (side // 32)
-    dataset.PixelData = pixels * frames
-    dataset["PixelData"].VR = "OW"
+    samples = chest(side)
+    if compressed:
+        frame = imagecodecs.jpeg2k_encode(samples, reversible=True, codecformat="j2k", bitspersample=12)
+        pixels = encapsulate([frame] * frames)
+    else:
+        pixels = samples.tobytes() * frames
+    dataset.PixelData = pixels
+    dataset["PixelData"].VR = "OB" if compressed else "OW"
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless if compressed else ExplicitVRLittleEndian
     content = io.BytesIO()
     dataset.save_as(content, enforce_file_format=True)
     file = content.getvalue()
-    start = len(file) - len(dataset.PixelData)
+    start = file.rindex(pixels)
     return file[:start], file[start:]
+
+
+def chest(side: int) -> npt.NDArray[np.uint16]:
+    """A slice of a chest, 12 bits stored: how large it is compressed, and how long that takes, is as of patients."""
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    units = np.full((side, side), float(_AIR))
+    for middle_x, middle_y, half_x, half_y, value in _TISSUES:
+        units[((x - middle_x) / half_x) ** 2 + ((y - middle_y) / half_y) ** 2 <= 1] = value
+    units += np.random.default_rng(7).normal(0, _NOISE, units.shape)
+    stored: npt.NDArray[np.uint16] = np.clip(units + 1024, 0, 4095).astype("<u2")
+    return stored
 
 
 def _dataset() -> Dataset:

@@ -6,6 +6,7 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from multiprocessing.connection import Connection
@@ -20,15 +21,28 @@ _TAIL = f"\r\n--{BOUNDARY}--\r\n".encode()
 _READ = 1 << 20
 
 
+class Refused(Exception):
+    """An answer was no success, or of another media type than the one that was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driven:
+    """Seconds from the first call to the last, and bytes of all bodies, sent and received."""
+
+    seconds: float
+    size: int
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request; its path is below the URL of the service."""
+    """One request; its path is below the URL of the service. `gives` is in the Content-Type of the answer."""
 
     path: str
     accept: str = "application/dicom+json"
     method: str = "GET"
     headers: dict[str, str] = field(default_factory=dict)
     body: Sequence[bytes] = ()
+    gives: str = ""
 
 
 def store(images: Sequence[Image]) -> Call:
@@ -47,13 +61,13 @@ def store_single(image: Image) -> Call:
     )
 
 
-def drive(url: str, calls: Sequence[Call], senders: int) -> float:
-    """Send all calls and read the answers to their ends; the seconds from the first to the last.
+def drive(url: str, calls: Sequence[Call], senders: int) -> Driven:
+    """Send all calls and read the answers to their ends.
 
     Raises
     ------
-    RuntimeError
-        An answer was no success.
+    Refused
+        An answer was not what a call asked for.
     """
     # A fork has the calls already: nothing of them has to be copied.
     context = multiprocessing.get_context("fork")
@@ -67,40 +81,47 @@ def drive(url: str, calls: Sequence[Call], senders: int) -> float:
         answer = "the clients died"
     process.join()
     if isinstance(answer, str):
-        raise RuntimeError(answer)
-    return float(answer)
+        raise Refused(answer)
+    assert isinstance(answer, Driven)
+    return answer
 
 
 def _report(pipe: Connection, url: str, calls: Sequence[Call], senders: int) -> None:
     errors: list[str] = []
+    sizes: list[int] = []
     threads = [
-        threading.Thread(target=_send, args=(url, calls[first::senders], errors)) for first in range(senders)
+        threading.Thread(target=send, args=(url, calls[first::senders], sizes, errors))
+        for first in range(senders)
     ]
     begin = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    pipe.send(errors[0] if errors else time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
+    pipe.send(errors[0] if errors else Driven(seconds, sum(sizes)))
 
 
-def _send(url: str, calls: Sequence[Call], errors: list[str]) -> None:
-    """Send calls one after the other over one connection."""
+def send(url: str, calls: Sequence[Call], sizes: list[int], errors: list[str]) -> None:
+    """Send calls one after the other over one connection; note what each moved, or what went wrong."""
     parts = urlsplit(url)
-    connection = HTTPConnection(parts.hostname or "", parts.port, timeout=120)
     buffer = bytearray(_READ)
-    for call in calls:
-        headers = {"Accept": call.accept, **call.headers}
-        if call.body:
-            headers["Content-Length"] = str(sum(map(len, call.body)))
-        connection.request(call.method, parts.path + call.path, _pieces(call.body), headers)
-        response = connection.getresponse()
-        if not 200 <= response.status < 300:
-            errors.append(f"{call.method} {call.path}: {response.status} {response.read()[:500]!r}")
-            return
-        while response.readinto(buffer):
-            pass
-    connection.close()
+    with closing(HTTPConnection(parts.hostname or "", parts.port, timeout=120)) as connection:
+        for call in calls:
+            headers = {"Accept": call.accept, **call.headers}
+            size = sum(map(len, call.body))
+            if call.body:
+                headers["Content-Length"] = str(size)
+            connection.request(call.method, parts.path + call.path, _pieces(call.body), headers)
+            response = connection.getresponse()
+            media_type = response.getheader("Content-Type", "")
+            if not 200 <= response.status < 300 or call.gives not in media_type:
+                what = f"{response.status} {media_type} {response.read()[:500]!r}"
+                errors.append(f"{call.method} {call.path}: {what}")
+                return
+            while count := response.readinto(buffer):
+                size += count
+            sizes.append(size)
 
 
 def _pieces(body: Sequence[bytes]) -> Iterator[bytes] | None:

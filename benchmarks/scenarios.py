@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from benchmarks import load
-from benchmarks.images import LARGE, SMALL, image, uid
+from benchmarks.images import HUGE, LARGE, SMALL, image, uid
 from benchmarks.load import Call
 
 STUDY = 1
@@ -18,10 +19,37 @@ OTHERS = 99
 """Further studies of one small image each, for searches."""
 
 _INSTANCES = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-_FRAMES = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+_FRAMES = "multipart/related; type=application/octet-stream; transfer-syntax=*"
+"""As OHIF asks for frames: without quotation marks, which would have a browser ask about the header first."""
 
+_DECODED = "multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+_JSON = "application/dicom+json"
+_JPEG = "image/jpeg"
+_ZIP = "application/zip"
+_MULTIPART = "multipart/related"
+_BROWSER = "gzip, deflate, br"
+"""As every browser asks for contents to be encoded."""
 
 _OHIF = "fuzzymatching=true&includefield=00081030%2C00080060"
+
+
+class Data(Enum):
+    """What is stored before the scenarios of a group."""
+
+    NOTHING = "nothing"
+    STORED = "stored"
+    INDEXED = "stored and indexed"
+
+
+GROUPS: Mapping[str, Data] = {
+    "store": Data.NOTHING,
+    "retrieve": Data.STORED,
+    "frames": Data.STORED,
+    "pictures": Data.STORED,
+    "metadata": Data.STORED,
+    "search": Data.STORED,
+    "indexed": Data.INDEXED,
+}
 
 
 @dataclass(slots=True)
@@ -36,49 +64,107 @@ class Fresh:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """The requests of one repetition, and those that come before them and are not measured."""
+
+    calls: Sequence[Call]
+    before: Sequence[Call] = ()
+
+
+Rounds = Callable[[Fresh], Round]
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
-    """One row of the table; `calls` makes the requests of one repetition."""
+    """One row of the table.
+
+    Parameters
+    ----------
+    rounds
+        Makes the requests of each repetition.
+    per
+        Operations in each call.
+    reads
+        Requests to storage of each operation, where another number would mean that something else was measured.
+    """
 
     group: str
     name: str
-    calls: Callable[[Fresh], Sequence[Call]]
+    rounds: Rounds
     senders: int = 1
     per: int = 1
-    """Operations in each call."""
+    reads: Mapping[str, float] | None = None
 
 
-def _stores(side: int, count: int, studies: int = 1) -> Callable[[Fresh], Sequence[Call]]:
+def _stores(side: int, count: int, studies: int = 1) -> Rounds:
     """Each image in a request of its own."""
 
-    def calls(fresh: Fresh) -> Sequence[Call]:
+    def made(fresh: Fresh) -> Round:
         numbers = [fresh.next() for _ in range(studies)]
-        return [load.store([image(side, numbers[one % studies], one)]) for one in range(count)]
+        return Round([load.store([image(side, numbers[one % studies], one)]) for one in range(count)])
 
-    return calls
+    return made
 
 
-def _bulk(side: int, count: int, images: int) -> Callable[[Fresh], Sequence[Call]]:
+def _bulk(side: int, count: int, images: int) -> Rounds:
     """Several images of one study in each request."""
 
-    def calls(fresh: Fresh) -> Sequence[Call]:
+    def made(fresh: Fresh) -> Round:
         studies = [fresh.next() for _ in range(count)]
-        return [load.store([image(side, study, number) for number in range(images)]) for study in studies]
+        return Round(
+            [load.store([image(side, study, number) for number in range(images)]) for study in studies]
+        )
 
-    return calls
-
-
-def _series(suffix: str = "") -> str:
-    return f"/studies/{uid(1, STUDY)}/series/{uid(2, STUDY)}{suffix}"
+    return made
 
 
-def _same(call: Call, count: int = 1) -> Callable[[Fresh], Sequence[Call]]:
-    return lambda _: [call] * count
+def _same(path: str, accept: str = _JSON, count: int = 1, *, gives: str = "", encoding: str = "") -> Rounds:
+    """The same request again and again."""
+    call = Call(path, accept, headers=_encoded(encoding), gives=gives or accept)
+    return lambda _: Round([call] * count)
 
 
-def _each(suffix: str, accept: str, count: int) -> Callable[[Fresh], Sequence[Call]]:
+def _each(suffix: str, accept: str, count: int, gives: str, *, encoding: str = "") -> Rounds:
     """The same of several instances of the study."""
-    paths = [_series(f"/instances/{uid(3, STUDY * 1000 + number)}{suffix}") for number in range(count)]
-    return lambda _: [Call(path, accept) for path in paths]
+    paths = [f"{_instance(STUDY, number)}{suffix}" for number in range(count)]
+    return lambda _: Round([Call(path, accept, headers=_encoded(encoding), gives=gives) for path in paths])
+
+
+def _of_new(
+    side: int,
+    suffix: str,
+    accept: str,
+    count: int,
+    gives: str,
+    *,
+    compressed: bool = False,
+    again: bool = False,
+) -> Rounds:
+    """The same of several instances that have just been stored; for the second time, if it is asked for again."""
+
+    def made(fresh: Fresh) -> Round:
+        study = fresh.next()
+        stores = [load.store([image(side, study, number, compressed=compressed)]) for number in range(count)]
+        calls = [Call(f"{_instance(study, number)}{suffix}", accept, gives=gives) for number in range(count)]
+        return Round(calls, [*stores, *(calls if again else ())])
+
+    return made
+
+
+def _encoded(encoding: str) -> dict[str, str]:
+    return {"Accept-Encoding": encoding} if encoding else {}
+
+
+def _study(number: int) -> str:
+    return f"/studies/{uid(1, number)}"
+
+
+def _series(number: int) -> str:
+    return f"{_study(number)}/series/{uid(2, number)}"
+
+
+def _instance(study: int, number: int) -> str:
+    return f"{_series(study)}/instances/{uid(3, study * 1000 + number)}"
 
 
 def prepare() -> list[Call]:
@@ -92,6 +178,9 @@ def prepare() -> list[Call]:
     ]
 
 
+_METADATA = f"{_series(STUDY)}/metadata"
+_KEPT = {"table": 1, "blob_read": 1}
+
 SCENARIOS = (
     Scenario("store", "Store 0.5 MiB, 1 sender", _stores(LARGE, 100)),
     Scenario("store", "Store 0.5 MiB, 8 senders", _stores(LARGE, 160), 8),
@@ -102,47 +191,86 @@ SCENARIOS = (
     Scenario(
         "retrieve",
         f"Retrieve study of {IMAGES}, per image",
-        _same(Call(f"/studies/{uid(1, STUDY)}", _INSTANCES)),
-        1,
-        IMAGES,
+        _same(_study(STUDY), _INSTANCES, gives=_MULTIPART),
+        per=IMAGES,
     ),
-    Scenario("retrieve", "Retrieve instance, 8 senders", _each("", _INSTANCES, 200), 8),
-    Scenario("retrieve", "Retrieve frame, 8 senders", _each("/frames/1", _FRAMES, 200), 8),
-    Scenario("metadata", f"Metadata of a series of {IMAGES}", _same(Call(_series("/metadata")), 3)),
     Scenario(
-        "metadata", "Metadata of an instance, 8 senders", _each("/metadata", "application/dicom+json", 200), 8
+        "retrieve", f"Retrieve study of {IMAGES} as zip, per image", _same(_study(STUDY), _ZIP), per=IMAGES
     ),
-    Scenario("search", "Search studies, 100 found, none indexed", _same(Call("/studies?limit=100"), 3)),
+    Scenario("retrieve", "Retrieve instance, 1 sender", _each("", _INSTANCES, 200, _MULTIPART)),
+    Scenario("retrieve", "Retrieve instance, 8 senders", _each("", _INSTANCES, 200, _MULTIPART), 8),
+    Scenario("frames", "Retrieve frame, 1 sender", _each("/frames/1", _FRAMES, 200, _MULTIPART)),
+    Scenario("frames", "Retrieve frame, 8 senders", _each("/frames/1", _FRAMES, 400, _MULTIPART), 8),
+    Scenario("frames", "Retrieve frame, 20 senders", _each("/frames/1", _FRAMES, 400, _MULTIPART), 20),
+    Scenario(
+        "frames",
+        "Retrieve frame, 8 senders that accept gzip",
+        _each("/frames/1", _FRAMES, 400, _MULTIPART, encoding=_BROWSER),
+        8,
+    ),
+    Scenario(
+        "pictures",
+        "Frame of JPEG 2000 as Explicit VR Little Endian",
+        _of_new(LARGE, "/frames/1", _DECODED, 40, _MULTIPART, compressed=True),
+    ),
+    Scenario("pictures", "Rendered CT, 1 sender", _each("/rendered", _JPEG, 50, _JPEG)),
+    Scenario("pictures", "Rendered CT, 8 senders", _each("/rendered", _JPEG, 100, _JPEG), 8),
+    Scenario(
+        "pictures", "Rendered image of 8 MiB, the first time", _of_new(HUGE, "/rendered", _JPEG, 5, _JPEG)
+    ),
+    Scenario(
+        "pictures",
+        "Rendered image of 8 MiB, as it is kept",
+        _of_new(HUGE, "/rendered", _JPEG, 5, _JPEG, again=True),
+        reads=_KEPT,
+    ),
+    Scenario("pictures", "Thumbnail of an instance", _each("/thumbnail", _JPEG, 50, _JPEG)),
+    Scenario(
+        "pictures", f"Thumbnail of a series of {IMAGES}", _same(f"{_series(STUDY)}/thumbnail", _JPEG, 5)
+    ),
+    Scenario("metadata", f"Metadata of a series of {IMAGES}, not indexed", _same(_METADATA, count=3)),
+    Scenario(
+        "metadata",
+        f"Metadata of a series of {IMAGES}, not indexed, gzip accepted",
+        _same(_METADATA, count=3, encoding=_BROWSER),
+    ),
+    Scenario("metadata", "Metadata of an instance, 8 senders", _each("/metadata", _JSON, 200, _JSON), 8),
+    Scenario("search", "Search studies, 100 found, none indexed", _same("/studies?limit=100", count=3)),
     Scenario(
         "search",
         "Search studies by StudyInstanceUID",
-        _same(Call(f"/studies?StudyInstanceUID={uid(1, 7)}"), 50),
+        _same(f"/studies?StudyInstanceUID={uid(1, 7)}", count=50),
     ),
-    Scenario(
-        "search", f"Search series of a study of {IMAGES}", _same(Call(f"/studies/{uid(1, STUDY)}/series"), 3)
-    ),
+    Scenario("search", f"Search series of a study of {IMAGES}", _same(f"{_study(STUDY)}/series", count=3)),
     Scenario(
         "search",
         f"Search instances of a study, {IMAGES} found",
-        _same(Call(f"/studies/{uid(1, STUDY)}/instances?limit={IMAGES}"), 3),
+        _same(f"{_study(STUDY)}/instances?limit={IMAGES}", count=3),
     ),
-    Scenario("indexed", "Search studies, 100 found", _same(Call("/studies?limit=100"), 10)),
+    Scenario("indexed", f"Metadata of a series of {IMAGES}, packed", _same(_METADATA, count=10), reads=_KEPT),
+    Scenario(
+        "indexed",
+        f"Metadata of a series of {IMAGES}, packed, gzip accepted",
+        _same(_METADATA, count=50, encoding=_BROWSER),
+        reads=_KEPT,
+    ),
+    Scenario("indexed", "Search studies, 100 found", _same("/studies?limit=100", count=10)),
     Scenario(
         "indexed",
         "Search studies as OHIF lists them",
-        _same(Call(f"/studies?limit=101&offset=0&{_OHIF}"), 10),
+        _same(f"/studies?limit=101&offset=0&{_OHIF}", count=10),
     ),
     Scenario(
         "indexed",
         "Search studies by PatientID, limit 25",
-        _same(Call("/studies?PatientID=PID-000123456&limit=25"), 20),
+        _same("/studies?PatientID=PID-000123456&limit=25", count=20),
     ),
     Scenario(
         "indexed",
         "Search studies by name prefix, limit 25",
-        _same(Call("/studies?PatientName=Doe*&limit=25"), 20),
+        _same("/studies?PatientName=Doe*&limit=25", count=20),
     ),
     Scenario(
-        "indexed", "Search studies by *middle*, 100 found", _same(Call("/studies?PatientID=*0012*"), 10)
+        "indexed", "Search studies by *middle*, 100 found", _same("/studies?PatientID=*0012*", count=10)
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -9,17 +10,30 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import Call, drive
+from dicom_core import bootstrap
+from dicom_core.settings import Settings
+from dicom_core.storage.blobs import Container
+from dicom_core.storage.rest import Kind
+from dicom_core.storage.tables import TableIndex
 from tools.local_host.azurite import TOOLS, Azurite
 
 ROOT = Path(__file__).parent.parent
-_LINE = re.compile(r"^INFO dicom: .* ms=[0-9.]+ ?(.*)$", re.MULTILINE)
+_LINE = re.compile(r"^INFO dicom: .* ms=[0-9.]+(.*)$", re.MULTILINE)
+_COUNT = re.compile(rf" ({'|'.join(Kind)})=(\d+)\b")
 _QUIET_SECONDS = 5.0
+_ALONE = {
+    "DicomSweepSchedule": "0 0 0 1 1 *",  # on the 1st of January
+    "TRIGGER_SECONDS": "100000",  # from one scan for new blobs to the next
+}
+"""What else the service does of itself it leaves: it would be counted."""
+
+_RETENTION = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +44,29 @@ class Target:
     pid: int
     storage_pid: int | None = None
     log: Path | None = None
+    connection_string: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What some calls took: seconds of time and of CPU, and storage requests by kind.
+    """What some operations took: seconds of time and of CPU, bytes of all bodies, and storage requests by kind.
 
     `pace` is the CPU time that the machine needed for a fixed piece of work just before.
     """
 
+    count: int
     wall: float
     cpu: float
     storage_cpu: float
     pace: float
-    requests: Counter[str]
+    size: float
+    requests: Mapping[str, float]
+
+    def each(self, count: int) -> Sample:
+        """What each took, of so many operations."""
+        requests = {kind: number / count for kind, number in self.requests.items()}
+        wall, cpu, storage_cpu = (one / count for one in (self.wall, self.cpu, self.storage_cpu))
+        return Sample(count, wall, cpu, storage_cpu, self.pace, self.size / count, requests)
 
 
 @contextmanager
@@ -57,6 +80,7 @@ def running() -> Iterator[Target]:
             cwd=ROOT,
             env={
                 **os.environ,
+                **_ALONE,
                 "PORT": "0",
                 "LOG_LEVEL": "INFO",
                 "AzureWebJobsStorage": storage.connection_string,
@@ -72,34 +96,48 @@ def running() -> Iterator[Target]:
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"the service did not start: {Path(log.name).read_text()[-2000:]}")
-            yield Target(line.split()[-1], process.pid, storage.pid, Path(log.name))
+            yield Target(
+                line.split()[-1], process.pid, storage.pid, Path(log.name), storage.connection_string
+            )
         finally:
             process.terminate()
 
 
 def measure(target: Target, calls: Sequence[Call], senders: int) -> Sample:
-    """Carry out calls and see what they took."""
+    """Carry out calls and see what all of them took."""
     _wait_until_quiet(target.pid)
     pace = fixed_work()
     logged = target.log.stat().st_size if target.log else 0
     storage = cpu_seconds(target.storage_pid) if target.storage_pid else 0.0
     cpu = cpu_seconds(target.pid)
-    wall = drive(target.url, calls, senders)
-    requests = _storage_requests(target.log, logged, len(calls)) if target.log else Counter[str]()
+    driven = drive(target.url, calls, senders)
+    requests = storage_requests(target.log, logged, len(calls)) if target.log else Counter[str]()
     return Sample(
-        wall,
+        len(calls),
+        driven.seconds,
         cpu_seconds(target.pid) - cpu,
         cpu_seconds(target.storage_pid) - storage if target.storage_pid else 0.0,
         pace,
+        driven.size,
         requests,
     )
 
 
-def wait_until_indexed(target: Target) -> None:
-    """Wait for a sweep that finds nothing left to index; there is one a minute."""
-    assert target.log is not None
-    while "sweep: studies=0 " not in target.log.read_text():
-        time.sleep(0.5)
+def index(target: Target) -> None:
+    """Index all that is stored, by the product's own sweep, as another worker of the service would."""
+    asyncio.run(_sweep(target.connection_string, target.url))
+
+
+async def _sweep(connection_string: str, url: str) -> None:
+    settings = Settings.from_environment({"DicomStorage": connection_string})
+    clients = bootstrap.clients(settings.account)
+    blobs, tables = clients
+    instances, derived = Container(blobs, "dicom"), Container(blobs, "derived")
+    try:
+        await TableIndex(tables, instances, derived, _RETENTION, url).sweep()
+    finally:
+        for client in clients:
+            await client.close()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -126,7 +164,7 @@ def _wait_until_quiet(pid: int) -> None:
         before = now
 
 
-def _storage_requests(log: Path, start: int, lines: int) -> Counter[str]:
+def storage_requests(log: Path, start: int, lines: int) -> Counter[str]:
     """Add up what the service logged of its requests since a position in its log."""
     deadline = time.monotonic() + _QUIET_SECONDS
     found: list[str] = []
@@ -136,6 +174,6 @@ def _storage_requests(log: Path, start: int, lines: int) -> Counter[str]:
             found = _LINE.findall(file.read())
     counts: Counter[str] = Counter()
     for line in found:
-        for name, _, count in (word.partition("=") for word in line.split()):
+        for name, count in _COUNT.findall(line):
             counts[name] += int(count)
     return counts
