@@ -1,4 +1,4 @@
-"""What the transactions need of a storage: three ports, and the values that cross them.
+"""What the transactions need of a storage: its ports, and the values that cross them.
 
 Adapters: `storage.blobs` and `storage.tables` over an Azure Storage account, `storage.memory` as the oracle.
 The promises behind the ports (nothing lost, read your writes, atomic per study) are in docs/architecture.md.
@@ -74,6 +74,16 @@ class InstanceStore(Protocol):
         self, partition: str, version: str, start: int = 0, length: int | None = None
     ) -> AsyncIterator[bytes]:
         """Begin to read bytes; returns when they begin to come, so that a failure can still be answered."""
+
+
+class Renditions(Protocol):
+    """Keeps what took long to render of a version, under a name of the rendition, as long as the version is kept."""
+
+    async def put(self, resource: Resource, version: str, name: str, content: bytes) -> None:
+        """Keep a rendition; one of this name that is there already stays."""
+
+    async def get(self, resource: Resource, version: str, name: str) -> AsyncIterator[bytes] | None:
+        """Begin to read a rendition; None if it is not kept."""
 
 
 class StudyIndex(Protocol):
@@ -173,3 +183,4 @@ class Stores:
     instances: InstanceStore
     index: StudyIndex
     drop_zone: DropZone
+    renditions: Renditions

@@ -56,6 +56,27 @@ class Viewport:
     flip_horizontally: bool = False
     flip_vertically: bool = False
 
+    @property
+    def is_whole(self) -> bool:
+        """All of the image is shown, the right way round."""
+        return self == Viewport(self.width, self.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of the source image, its edges as fractions of the width and height (PS3.18 9.5.1.2.5)."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def viewport(self, columns: int, rows: int, into: Viewport | None) -> Viewport:
+        """The region in pixels of an image, to be fitted into a viewport; without one, as large as it is."""
+        width, height = (self.right - self.left) * columns, (self.bottom - self.top) * rows
+        size = (into.width, into.height) if into else (max(1, round(width)), max(1, round(height)))
+        return Viewport(*size, self.left * columns, self.top * rows, width, height)
+
 
 class Profile(StrEnum):
     """What is asked of the ICC profile of a rendered image (PS3.18 8.3.5.1.5)."""

@@ -2,7 +2,7 @@
 
     dicom    {partition}/{hh}/{transaction}-{part}.dcm     the bytes as received; the UIDs in its metadata
     derived  {partition}/{hh}/{transaction}-{part}.bulky   a header, frames and bulk data that no row can hold
-             {partition}/{hh}/{study}/{transaction}-{part}-{name}.rendered   what took long to render
+             ~rendered/{partition}/{hh}/{study}/{transaction}-{part}-{name}.rendered   what took long to render
     import   see `drop_zone`
 
 `hh` is a hash of the transaction, so that writes spread over the service's own partitions, and all blobs of a
@@ -27,6 +27,9 @@ from dicom_core.storage.rest import Client, Kind, Reply
 
 CONTAINERS = ("dicom", "derived", "import")
 
+RENDERED = "~rendered/"
+"""What names of renditions begin with, so that the account's lifecycle rules can tell them; no partition does."""
+
 _CREATED = frozenset({201, 202})
 _COPY_DONE = "success"
 
@@ -44,7 +47,7 @@ def bulky_name(partition: str, version: str) -> str:
 def rendered_prefix(partition: str, study: str) -> str:
     """How the names of all renditions of a study begin: one list finds them, whatever transactions it came by."""
     digest = blake2b(study.encode(), digest_size=16).hexdigest()
-    return f"{partition}/{digest[:2]}/{digest}/"
+    return f"{RENDERED}{partition}/{digest[:2]}/{digest}/"
 
 
 def rendered_name(resource: Resource, version: str, name: str) -> str:

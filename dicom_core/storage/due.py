@@ -26,7 +26,15 @@ from dicom_core import versions
 from dicom_core.errors import StorageUnavailable
 from dicom_core.storage import packing, rows
 from dicom_core.storage import search_table as search
-from dicom_core.storage.blobs import Container, blob_name, blob_prefix, bulky_name, version_in
+from dicom_core.storage.blobs import (
+    Container,
+    blob_name,
+    blob_prefix,
+    bulky_name,
+    rendered_prefix,
+    rendered_version,
+    version_in,
+)
 from dicom_core.storage.search_table import MOVED, Place, State
 from dicom_core.storage.table_service import (
     MAX_OPERATIONS,
@@ -191,10 +199,13 @@ class Due:
                 gone |= set(decision.drop)
         if not gone:
             return
-        named = await self._named(rows.partition_key(partition, study))
-        listed = sorted(gone - named)
+        gone -= await self._named(rows.partition_key(partition, study))
+        listed = sorted(gone)
         # What can be listed goes last: it is how the rest is found again.
         await _delete_all(self._derived, [bulky_name(partition, version) for version in listed])
+        renditions = self._derived.blobs(rendered_prefix(partition, study))
+        names = [blob.name async for blob in renditions if rendered_version(blob.name) in gone]
+        await _delete_all(self._derived, names)
         await _delete_all(self._instances, [blob_name(partition, version) for version in listed])
 
     async def _stored(self, partition: str, transaction: str) -> set[str]:

@@ -1,6 +1,6 @@
 """Compresses what is text on its way out (RFC 9110 8.4): JSON, XML; never pixels, which would cost more than they save.
 
-A compressed representation is another one: its entity tag ends in `-gzip`, and a condition that names it means the same.
+A compressed representation is another one: its entity tag ends in `-gzip`; a condition that names it means the same.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ SMALLEST = 1024
 
 _LEVEL = 1
 _SUFFIX = '-gzip"'
-_TEXTS = ("application/dicom+json", "application/json", "application/dicom+xml")
+_TEXTS = (
+    "application/dicom+json",
+    "application/json",
+    "application/dicom+xml",
+    "application/vnd.sun.wadl+xml",
+)
 
 
 def uncompressed_condition(if_none_match: str) -> str:

@@ -24,7 +24,6 @@ DICOM = "application/dicom"
 DICOM_JSON = "application/dicom+json"
 DICOM_XML = "application/dicom+xml"
 JSON = "application/json"
-GIF = "image/gif"
 OCTET_STREAM = "application/octet-stream"
 RELATED = "multipart/related"
 ZIP = "application/zip"
@@ -220,37 +219,25 @@ def negotiate(request: Request, category: Category, *, single: bool) -> Acceptab
     return _negotiated(_accept(request), category, single)
 
 
-def select_rendered(request: Request, media_types: Sequence[str], *, several: bool = False) -> Offer:
-    """Select the media type of a rendered resource (PS3.18 8.7.4, 8.7.8.1).
+def select_among(request: Request, offers: Sequence[Offer]) -> Offer:
+    """Select among all that there is of a resource, the default first (PS3.18 8.7.8.1).
 
-    Parameters
-    ----------
-    media_types
-        Those that there are, the default first.
-    several
-        There are several images: of all types but GIF, which animates them, they are parts of one payload, and no
-        user agent needs to ask for that.
+    A user agent that asks for a media type alone gets several objects of it as parts, if there is no other way.
 
     Raises
     ------
     NotAcceptable
-        None of them is acceptable.
+        Nothing of it is acceptable.
     """
-    offers = [
-        Offer(media_type, None, multipart)
-        for media_type in media_types
-        for multipart in ((True,) if several and media_type != GIF else (False, True))
-    ]
     ranges = acceptable(request)
-    best = max(offers, key=lambda offer: _rendered_rank(ranges, offer))
-    if not _rendered_rank(ranges, best)[0]:
-        raise NotAcceptable(
-            f"Accept: none of the media types asked for can be given; there is {', '.join(media_types)}"
-        )
+    best = max(offers, key=lambda offer: _rank(ranges, offer))
+    if not _rank(ranges, best)[0]:
+        there_is = ", ".join(dict.fromkeys(offer.media_type for offer in offers))
+        raise NotAcceptable(f"Accept: none of the media types asked for can be given; there is {there_is}")
     return best
 
 
-def _rendered_rank(ranges: Iterable[MediaRange], offer: Offer) -> tuple[float, int]:
+def _rank(ranges: Iterable[MediaRange], offer: Offer) -> tuple[float, int]:
     """The q value of an offer, by the range that says most of it (RFC 9110 12.5.1), and how much that says."""
     fitting = [
         (media_range.specificity, media_range.q)

@@ -194,7 +194,10 @@ def test_file_frames(kept: Kept) -> None:
         return
 
     numbers = ",".join(str(number) for number in range(1, len(frames) + 1))
-    answer = dicomweb.get(f"{kept.url}/frames/{numbers}")
+    answer = dicomweb.get(
+        f"{kept.url}/frames/{numbers}",
+        "multipart/related; type=application/octet-stream; transfer-syntax=*",
+    )
 
     assert answer.status_code == 200, answer.text
     assert [content for _, content in dicomweb.parts_of(answer)] == frames

@@ -218,3 +218,18 @@ def test_host_configuration() -> None:
         "id": "Microsoft.Azure.Functions.ExtensionBundle",
         "version": "[4.*, 5.0.0)",
     }
+
+
+@pytest.mark.azurite
+def test_function_keys(azurite: Azurite, loaded: dict[str, Any]) -> None:
+    """The host asks for a function key where the setting says so, but for the health check and preflights."""
+    keyed = load(ROOT, DicomAuthentication="function-key", **storage_settings(azurite.connection_string))
+
+    def levels(said: dict[str, Any]) -> dict[str, str]:
+        bindings = {name: each[0] for name, each in said["functions"].items()}
+        return {name: str(one["authLevel"]).lower() for name, one in bindings.items() if "authLevel" in one}
+
+    assert set(levels(loaded).values()) == {"anonymous"}
+    asking = {name: level for name, level in levels(keyed).items() if level != "anonymous"}
+    assert levels(keyed).keys() - asking.keys() == {"check_health", "retrieve_capabilities"}
+    assert set(asking.values()) == {"function"}

@@ -21,7 +21,7 @@ from dicom_core.ports import Stores, Transaction
 from dicom_core.record import Columns
 from dicom_core.resources import DEFAULT_PARTITION, Level, Resource
 from dicom_core.storage import due, indexing, journal, packing, rows, search_table
-from dicom_core.storage.blobs import Blob, blob_name, bulky_name, version_in
+from dicom_core.storage.blobs import Blob, blob_name, bulky_name, rendered_name, rendered_version, version_in
 from dicom_core.storage.commit import Commit
 from dicom_core.storage.indexing import Indexer
 from dicom_core.storage.search_table import State
@@ -282,6 +282,25 @@ def test_only_what_lives_is_left(steps: list[tuple[Any, ...]], page: int, nulls:
     with pytest.MonkeyPatch.context() as monkeypatch:
         account = Account(_patch(monkeypatch), Service(page=page, nulls=nulls))
         asyncio.run(live())
+
+
+async def test_renditions_go_with_their_versions(clock: Clock) -> None:
+    """What was rendered of an instance is deleted with it, and that of the others of its study stays."""
+    account = Account(clock)
+    await account.store(STUDY, 0, 1)
+    found = await account.index.records(Resource(STUDY), Columns.NONE)
+    for one in found:
+        await account.derived.put(rendered_name(one.resource, one.version, "0123"), [b"-"])
+    await account.delete(STUDY, 0)
+
+    await account.sweep()
+    before = {rendered_version(name) for name in account.derived.names if name.endswith(".rendered")}
+    for _ in range(3):
+        await account.sweep(RETENTION + 1200)
+    after = {rendered_version(name) for name in account.derived.names if name.endswith(".rendered")}
+
+    assert before == {one.version for one in found}
+    assert after == {one.version for one in found if one.instance == "9.1"}
 
 
 async def everything_to_forget(account: Account) -> None:

@@ -10,7 +10,7 @@ import pytest
 from dicom_core.ports import Stores
 from dicom_core.resources import Level, Resource
 from dicom_core.storage.rest import Kind
-from dicom_core.studies import bulkdata, delete, retrieve, search, store
+from dicom_core.studies import bulkdata, delete, rendered, retrieve, search, store
 from dicom_core.web.messages import Request
 from tests import instances
 from tests.storage import BASE, Transaction, answer, request, store_request
@@ -183,3 +183,39 @@ async def test_frames(stores: Stores, counts: Counter[Kind], listed: str, blobs:
     resource = Resource(study, SERIES, f"{SERIES}.0")
     asked = Request("GET", resource, BASE, variables={"frames": listed})
     assert await cost(bulkdata.frames, asked, stores, counts) == price(table=1, blob_read=blobs)
+
+
+@pytest.mark.parametrize(
+    ("series", "instance", "tables"),
+    [(None, None, 2), (SERIES, None, 2), (SERIES, f"{SERIES}.0", 1)],
+    ids=["study", "series", "instance"],
+)
+@pytest.mark.parametrize("transaction", [rendered.rendered, rendered.thumbnail])
+async def test_rendered(
+    stores: Stores,
+    counts: Counter[Kind],
+    transaction: Transaction,
+    series: str | None,
+    instance: str | None,
+    tables: int,
+) -> None:
+    """The row, and the frame's bytes; of a series or a study the rows first, to choose among them."""
+    study = instances.uid()
+    await answer(store.store, store_request(files(study, 3), "Microsoft.Default"), stores)
+
+    asked = request("Microsoft.Default", study, series, instance)
+    assert await cost(transaction, asked, stores, counts) == price(table=tables, blob_read=1)
+
+
+async def test_thumbnail_that_takes_long(stores: Stores, counts: Counter[Kind]) -> None:
+    """The first time it is looked for and kept; from then on it is one read, and the pixels are not read."""
+    study, side = instances.uid(), 2048
+    file = instances.file(
+        study, SERIES, f"{SERIES}.0", Rows=side, Columns=side, PixelData=bytes(side * side * 2)
+    )
+    await answer(store.store, store_request([file], "Microsoft.Default"), stores)
+
+    asked = request("Microsoft.Default", study, SERIES, f"{SERIES}.0")
+    first = await cost(rendered.thumbnail, asked, stores, counts)
+    assert first == price(table=1, blob_read=2, blob_write=1)
+    assert await cost(rendered.thumbnail, asked, stores, counts) == price(table=1, blob_read=1)
