@@ -172,7 +172,9 @@ def test_hint_of_a_store_that_goes_on(world: World) -> None:
     assert world.runs == []
 
 
-@pytest.mark.parametrize("name", ["", "nothing", "O'Neil/ü", versions.new_transaction()])
+@pytest.mark.parametrize(
+    "name", ["", "nothing", "O'Neil/ü", pytest.param(versions.new_transaction(), id="a transaction")]
+)
 def test_hint_of_nothing_costs_one_request(world: World, name: str) -> None:
     """A hint of a transaction that is not in the journal, whatever its name, is one query."""
 
