@@ -98,6 +98,11 @@ class Conversion:
         self._begun = False
         self._written = 0
 
+    @property
+    def frame_size(self) -> int:
+        """Bytes of a decoded frame; 0 if nothing is decoded."""
+        return 0 if isinstance(self._coder, _Copier) else self._image().size
+
     def pixels(self, piece: bytes) -> bytes:
         """What the file goes on with after a piece of pixel data; the first frame brings all that is before it.
 

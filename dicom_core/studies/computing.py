@@ -56,6 +56,9 @@ class Room:
                 turn.set_result(None)
 
 
+TIMES_DECODED = 4
+"""How many times the bytes of a decoded frame are in memory while it is computed with: codecs hold 32 bits a sample."""
+
 room = Room(512 << 20)
 """For pixels, encoded, decoded and on their way between."""
 

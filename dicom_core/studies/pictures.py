@@ -31,9 +31,6 @@ SLOW = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
 _REVISION = 1
 """Changes whenever the same pixels would be rendered to other bytes."""
 
-_TIMES_DECODED = 4
-"""How many times the bytes of a decoded frame are in memory while it is rendered."""
-
 _MAX_VALUES = 64 << 20
 """The most bytes of lookup tables and profiles that are read for one picture."""
 
@@ -102,7 +99,7 @@ class Painter:
         decoded = max(image.size, image.rows * image.columns)  # single bits become bytes
         if encoded > (rendering.MAX_DECODED if len(numbers) > 1 else MAX_FRAME) or decoded > MAX_FRAME:
             raise NotAcceptable("the frames have more bytes or pixels than are rendered at once")
-        async with computing.room.taken(encoded + decoded * _TIMES_DECODED):
+        async with computing.room.taken(encoded + decoded * computing.TIMES_DECODED):
             self.values = await self._read_values(numbers)
             contents = payloads.whole(payloads.frames(self._reader, self.table, numbers))
             frames = [(numbers[index], content) async for index, content in contents]

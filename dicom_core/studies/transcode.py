@@ -16,7 +16,7 @@ from dicom_core.representations.frames import FrameTable
 from dicom_core.representations.images import Image, Undecodable, Unencodable
 from dicom_core.representations.instances import is_deflated
 from dicom_core.studies import payloads
-from dicom_core.studies.computing import compute
+from dicom_core.studies.computing import TIMES_DECODED, compute, room
 from dicom_core.studies.payloads import Pieces, Read
 
 _TO_THE_END = 1 << 62
@@ -35,7 +35,9 @@ async def frames(
     with _not_acceptable():
         image = Image.of(orjson.loads(metadata.unpack(with_header.header)))
         async for index, frame in payloads.whole(payloads.frames(read, table, numbers)):
-            yield index, await compute(_frame, frame, row.transfer_syntax, image, target)
+            async with room.taken(TIMES_DECODED * image.size + len(frame)):
+                transcoded = await compute(_frame, frame, row.transfer_syntax, image, target)
+            yield index, transcoded
 
 
 async def instance(store: InstanceStore, row: Instance, target: str) -> AsyncIterator[bytes]:
@@ -57,8 +59,11 @@ async def instance(store: InstanceStore, row: Instance, target: str) -> AsyncIte
         else:
             every = payloads.frames(read, table, range(1, table.count + 1))
             pieces = payloads.unnumbered(payloads.whole(every))
+        needed = TIMES_DECODED * conversion.frame_size
         async for piece in pieces:
-            if converted := await compute(conversion.pixels, piece):
+            async with room.taken(needed + len(piece)):
+                converted = await compute(conversion.pixels, piece)
+            if converted:
                 yield converted
         tail = await _read(read, parts.tail, end - parts.tail) if parts.tail < end else b""
         yield await compute(conversion.finish, tail)
