@@ -11,12 +11,13 @@ from dicom_core.functions_http import Responder
 from dicom_core.ingest import importing
 from dicom_core.settings import Settings
 from dicom_core.storage import blobs
-from dicom_core.studies import bulkdata, delete, retrieve, search, store
+from dicom_core.studies import bulkdata, capabilities, delete, rendered, retrieve, search, store, uri_service
 
-app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 settings = Settings.from_environment(os.environ)
+OPEN, KEY = func.AuthLevel.ANONYMOUS, func.AuthLevel.FUNCTION
+app = func.FunctionApp(http_auth_level=KEY if settings.authentication.by_key else OPEN)
 stores = bootstrap.stores(settings)
-respond = Responder(settings, stores)
+respond = Responder(settings, stores, bootstrap.guard(settings))
 source = func.BlobSource(settings.blob_source)
 overdue = importing.Overdue()
 
@@ -67,6 +68,54 @@ async def retrieve_instance_metadata(req: Request) -> Response:
     return await respond(req, retrieve.metadata)
 
 
+@app.route(route=f"{STUDY}/rendered", methods=READ)
+async def retrieve_rendered_study(req: Request) -> Response:
+    """A study as an image, a video or a document."""
+    return await respond(req, rendered.rendered)
+
+
+@app.route(route=f"{SERIES}/rendered", methods=READ)
+async def retrieve_rendered_series(req: Request) -> Response:
+    """A series as an image, a video or a document."""
+    return await respond(req, rendered.rendered)
+
+
+@app.route(route=f"{INSTANCE}/rendered", methods=READ)
+async def retrieve_rendered_instance(req: Request) -> Response:
+    """An instance as an image, a video or a document."""
+    return await respond(req, rendered.rendered)
+
+
+@app.route(route=f"{INSTANCE}/frames/{{frames}}/rendered", methods=READ)
+async def retrieve_rendered_frames(req: Request) -> Response:
+    """Frames of an instance as images."""
+    return await respond(req, rendered.rendered)
+
+
+@app.route(route=f"{STUDY}/thumbnail", methods=READ)
+async def retrieve_thumbnail_study(req: Request) -> Response:
+    """A small image that stands for a study."""
+    return await respond(req, rendered.thumbnail)
+
+
+@app.route(route=f"{SERIES}/thumbnail", methods=READ)
+async def retrieve_thumbnail_series(req: Request) -> Response:
+    """A small image that stands for a series."""
+    return await respond(req, rendered.thumbnail)
+
+
+@app.route(route=f"{INSTANCE}/thumbnail", methods=READ)
+async def retrieve_thumbnail_instance(req: Request) -> Response:
+    """A small image that stands for an instance."""
+    return await respond(req, rendered.thumbnail)
+
+
+@app.route(route=f"{INSTANCE}/frames/{{frames}}/thumbnail", methods=READ)
+async def retrieve_thumbnail_frame(req: Request) -> Response:
+    """A small image of a frame."""
+    return await respond(req, rendered.thumbnail)
+
+
 @app.route(route=f"{INSTANCE}/frames/{{frames}}", methods=READ)
 async def retrieve_frames(req: Request) -> Response:
     """Frames of an instance."""
@@ -113,6 +162,15 @@ async def retrieve_series_pixeldata(req: Request) -> Response:
 async def retrieve_instance_pixeldata(req: Request) -> Response:
     """The pixel data of an instance."""
     return await respond(req, bulkdata.pixel_data)
+
+
+# URI Service (PS3.18 9), also known as WADO-URI
+
+
+@app.route(route=f"{BASE}/wado", methods=READ)
+async def retrieve_by_uri(req: Request) -> Response:
+    """An instance that parameters name, as it is stored or as an image."""
+    return await respond(req, uri_service.instance)
 
 
 # Store transaction (PS3.18 10.5), also known as STOW-RS
@@ -202,7 +260,7 @@ async def delete_instance(req: Request) -> Response:
     return await respond(req, delete.delete)
 
 
-@app.route(route="health/check", methods=READ)
+@app.route(route="health/check", methods=READ, auth_level=OPEN)
 async def check_health(req: Request) -> Response:
     """Whether the service can reach its storage."""
     return await respond(req, health.check)
@@ -214,10 +272,10 @@ async def answer_unknown(req: Request) -> Response:
     return await respond.unknown(req)
 
 
-@app.route(route=f"{BASE}/{{*path}}", methods=["OPTIONS"])
-async def answer_preflight(req: Request) -> Response:
-    """What a browser asks before it lets a page of another origin ask."""
-    return await respond.preflight(req)
+@app.route(route=f"{BASE}/{{*path}}", methods=["OPTIONS"], auth_level=OPEN)
+async def retrieve_capabilities(req: Request) -> Response:
+    """What there is at a path and below it; or what a browser asks before it lets a page of another origin ask."""
+    return await respond.options(req, capabilities.retrieve)
 
 
 # What follows the transactions; of each blob only its name is looked at

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from azure.identity.aio import DefaultAzureCredential
 
 from dicom_core.functions_http import VERSIONS, public_url
+from dicom_core.guard import Guard
 from dicom_core.ports import Stores
 from dicom_core.settings import IdentityAccount, Settings, SharedKeyAccount
 from dicom_core.storage.blobs import BlobRenditions, BlobStore, Container
@@ -45,6 +46,18 @@ async def open_stores(settings: Settings) -> Stores:
     base_url = f"{public_url(settings, {}, 'http')}/v{VERSIONS[-1]}"
     index = TableIndex(tables, instances, derived, retention, base_url)
     return Stores(BlobStore(instances), index, BlobDropZone(blobs), BlobRenditions(derived))
+
+
+def guard(settings: Settings) -> Guard:
+    """Make what stands before every transaction."""
+    chosen = settings.authentication
+    if chosen.fault or chosen.mode != "entra":
+        return Guard(chosen.fault, None)
+    # Imported here: other modes need no cryptography.
+    from dicom_core.signing_keys import Issuer
+    from dicom_core.tokens import Verifier
+
+    return Guard("", Verifier([Issuer(url) for url in chosen.issuers], chosen.audiences))
 
 
 def _tune_collector() -> None:

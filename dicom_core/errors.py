@@ -2,13 +2,16 @@
 
     TransactionError
     ├── BadRequest             400
+    ├── Unauthorized           401
+    ├── Forbidden              403
     ├── ResourceNotFound       404
     ├── NotAcceptable          406
     ├── ResourceGone           410
     ├── PayloadTooLarge        413
     ├── UnsupportedMediaType   415
     ├── RangeNotSatisfiable    416
-    └── StorageUnavailable     503
+    ├── StorageUnavailable     503
+    └── AuthenticationUnavailable 503
 
 The failure of one instance of a Store is data (`FailureReason`), never an exception. The text of an error is
 sent to the user agent: it says what was wrong and where, and holds no attribute values (patient data).
@@ -46,6 +49,27 @@ class BadRequest(TransactionError):
     """The syntax of the path, a header, a parameter or the payload is wrong."""
 
     status = 400
+
+
+class Unauthorized(TransactionError):
+    """Who asks has not proved who they are; the challenge says how to (RFC 9110 11.6.1)."""
+
+    status = 401
+
+    def __init__(self, message: str, challenge: str) -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the user agent needs for another attempt."""
+        return {"WWW-Authenticate": self.challenge}
+
+
+class Forbidden(Unauthorized):
+    """Who asks is known, and may not do this; the challenge names what would be needed."""
+
+    status = 403
 
 
 class ResourceNotFound(TransactionError):
@@ -106,3 +130,18 @@ class StorageUnavailable(TransactionError):
     def headers(self) -> dict[str, str]:
         """When to try again, in seconds."""
         return {"Retry-After": str(self.retry_after)}
+
+
+class AuthenticationUnavailable(TransactionError):
+    """Nobody can be told from anybody else: a setting is missing, or the issuer of tokens does not answer."""
+
+    status = 503
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """When to try again, in seconds, if that may help."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}

@@ -15,7 +15,9 @@ from azurefunctions.extensions.http.fastapi import StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from dicom_core import errors, resources
+from dicom_core.authorization import UNKNOWN
 from dicom_core.errors import BadRequest, PayloadTooLarge, ResourceNotFound, TransactionError
+from dicom_core.guard import Guard
 from dicom_core.ports import Stores
 from dicom_core.settings import Settings
 from dicom_core.storage.rest import Kind, tally
@@ -33,6 +35,8 @@ AT_ONCE = 1 << 20
 
 log = logging.getLogger("dicom")
 
+_LONG = 0.1
+
 _UIDS = frozenset({"study", "series", "instance", "version"})
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _COMMON = {
@@ -43,7 +47,7 @@ _COMMON = {
 }
 _CORS = {
     "Access-Control-Expose-Headers": "*, Authorization, Content-Length, Content-Location, Content-Range, "
-    "Content-Type, ETag, Location, Retry-After, Warning",
+    "Content-Type, ETag, Location, Retry-After, WWW-Authenticate, Warning",
     "Cross-Origin-Resource-Policy": "cross-origin",
 }
 _PREFLIGHT = {
@@ -57,20 +61,22 @@ _PREFLIGHT = {
 class Responder:
     """Answers the requests of the host by way of the transactions."""
 
-    def __init__(self, settings: Settings, stores: Callable[[], Awaitable[Stores]]) -> None:
+    def __init__(self, settings: Settings, stores: Callable[[], Awaitable[Stores]], guard: Guard) -> None:
         self._settings = settings
         self._stores = stores
+        self._guard = guard
 
     async def __call__(self, http: HttpRequest, transaction: Transaction) -> HttpResponse:
         """Carry out a transaction; whatever goes wrong becomes an answer."""
         line = _LogLine(http.method, transaction)
         try:
+            line.caller = await self._guard.admit(line.name, http.headers.getlist("authorization"))
             request = self._request(http)
             line.path = request.resource.path
             response = await transaction(request, await self._stores())
-            if not isinstance(response.body, bytes) and await http.is_disconnected():
+            if line.has_taken_long and not isinstance(response.body, bytes) and await http.is_disconnected():
                 response = Response(499)  # no one reads it: what it would cost to encode is saved
-            response = await _begun(compression.compressed(response, dict(http.headers)))
+            response = await _begun(compression.compressed(response, request.headers))
             if http.method == "HEAD":
                 response = await _without_body(response)
         except TransactionError as error:
@@ -86,7 +92,7 @@ class Responder:
 
     async def unknown(self, http: HttpRequest) -> HttpResponse:
         """Answer that there is no such resource; the host's own answer could not be read by a page."""
-        return HttpResponse(b"there is no such resource", 404, {**_COMMON, **self._cors(http), **_TEXT})
+        return await self(http, unknown)
 
     async def options(self, http: HttpRequest, transaction: Transaction) -> HttpResponse:
         """Carry out a transaction, or tell a browser if a page of another origin may ask (fetch.spec.whatwg.org)."""
@@ -102,8 +108,6 @@ class Responder:
         headers = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in http.scope["headers"]
         }
-        if "if-none-match" in headers:
-            headers["if-none-match"] = compression.uncompressed_condition(headers["if-none-match"])
         query = http.scope["query_string"].decode("latin-1")
         return Request(
             method=http.method,
@@ -111,10 +115,17 @@ class Responder:
             base_url=f"{public_url(self._settings, headers, http.scope['scheme'])}/v{version}",
             version=int(version),
             headers=headers,
-            parameters=tuple(parse_qsl(query, keep_blank_values=True)) if query else (),
+            parameters=self._parameters(query) if query else (),
             variables={name: value for name, value in variables.items() if name not in _UIDS},
             body=self._body(http, headers),
         )
+
+    def _parameters(self, query: str) -> tuple[tuple[str, str], ...]:
+        """The query's pairs, without the key, which was for the host."""
+        pairs = parse_qsl(query, keep_blank_values=True)
+        if self._settings.authentication.by_key:
+            pairs = [(name, value) for name, value in pairs if name != "code"]
+        return tuple(pairs)
 
     async def _body(self, http: HttpRequest, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
         """The request's payload, chunk by chunk, up to the limit."""
@@ -146,26 +157,44 @@ class Responder:
         return {"Vary": f"{_COMMON['Vary']}, Origin"} if allowed else {}
 
 
+async def unknown(request: Request, stores: Stores) -> Response:
+    """Carry out what is no transaction."""
+    raise ResourceNotFound("there is no such resource")
+
+
+def name_of(transaction: Transaction) -> str:
+    """The module and the name of a transaction, as rules and the log have it."""
+    return f"{transaction.__module__.rpartition('.')[2]}.{transaction.__name__}"
+
+
 class _LogLine:
-    """What is logged of one request: no attribute values, only UIDs, numbers and names of functions."""
+    """What is logged of one request: no attribute values, only UIDs, numbers and names of functions, and who asked."""
 
     def __init__(self, method: str, transaction: Transaction) -> None:
         self.path = "-"
+        self.caller = UNKNOWN
+        self.name = name_of(transaction)
         self._started = time.perf_counter()
         self._counts: Counter[Kind] = Counter()
         self._method = method
-        self._name = f"{transaction.__module__.rpartition('.')[2]}.{transaction.__name__}"
         tally.set(self._counts)
+
+    @property
+    def has_taken_long(self) -> bool:
+        """So long that the user agent may have gone: to ask costs more than to encode a short answer."""
+        return time.perf_counter() - self._started > _LONG
 
     def end(self, status: int, size: int, fault: str = "") -> None:
         """Log the end of a request."""
         log.info(
-            "%s %s %s status=%d bytes=%d ms=%.1f %s%s",
-            self._name,
+            "%s %s %s status=%d bytes=%d who=%s app=%s ms=%.1f %s%s",
+            self.name,
             self._method,
             self.path,
             status,
             size,
+            self.caller.subject,
+            self.caller.application,
             (time.perf_counter() - self._started) * 1000,
             " ".join(f"{kind}={count}" for kind, count in sorted(self._counts.items())),
             f" broken={fault}" if fault else "",
@@ -173,7 +202,7 @@ class _LogLine:
 
     def exception(self, error: Exception) -> None:
         """Log where an unexpected error came from."""
-        log.error("%s %s failed: %s", self._name, self.path, errors.described(error))
+        log.error("%s %s failed: %s", self.name, self.path, errors.described(error))
 
     async def through(self, status: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Pass a body on, and log the end when it has ended."""

@@ -6,6 +6,9 @@
 | DicomStorage__blobServiceUri | blob endpoint of the account, reached by identity | |
 | DicomStorage__tableServiceUri | table endpoint of the account, reached by identity | |
 | DicomStorage__clientId | client ID of the user-assigned identity, if it is not the default one | |
+| DicomAuthentication | who may call: `entra`, `function-key`; `anonymous` is for local runs only | local: `anonymous` |
+| DicomIssuer | who issues the tokens, as their claim `iss` says; several separated by commas | |
+| DicomAudience | whom the tokens are for, as their claim `aud` says; several separated by commas | |
 | DicomPublicUrl | what URLs begin with, as https://dicom.example.org | X-Forwarded-*, then WEBSITE_HOSTNAME |
 | DicomCorsOrigins | origins whose pages may call, separated by commas; `*` for all, empty for none | `*` |
 | DicomRetentionHours | hours that deleted and replaced instances can still be restored, at least 1 | 1 |
@@ -16,6 +19,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -33,6 +37,14 @@ AZURITE = {
 
 BLOB_SOURCES = ("EventGrid", "LogsAndContainerScan")
 """The sources of a blob trigger, as the host names them."""
+
+AUTHENTICATION_MODES = ("entra", "function-key", "anonymous")
+"""Who may call: holders of tokens of an OpenID Connect issuer, holders of a key, which the host asks for, everyone."""
+
+_PLATFORM = ("WEBSITE_INSTANCE_ID", "WEBSITE_SKU", "WEBSITE_POD_NAME", "MANAGED_ENVIRONMENT")
+"""Variables of the plans of Azure Functions; no plan has all of them, and Core Tools set none."""
+
+_LOCAL_SITE = re.compile(r"((localhost|\[[0-9a-f:.]+\]|[0-9.]+)(:[0-9]+)?)?", re.IGNORECASE)
 
 MAX_RETENTION_HOURS = 99_999
 """More than eleven years."""
@@ -62,10 +74,26 @@ class IdentityAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class Authentication:
+    """Who may call; no one where there is a fault, which says what is wrong with the settings."""
+
+    mode: str
+    issuers: tuple[str, ...] = ()
+    audiences: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def by_key(self) -> bool:
+        """Whether the host asks those who call for a key, before it passes their requests on."""
+        return self.mode == "function-key"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of the service."""
 
     account: SharedKeyAccount | IdentityAccount
+    authentication: Authentication
     public_url: str | None = None
     site: str | None = None
     cors_origins: tuple[str, ...] = ("*",)
@@ -93,12 +121,12 @@ class Settings:
         source = environment.get("DicomBlobSource", BLOB_SOURCES[0])
         if source not in BLOB_SOURCES:
             raise SettingsError(f"DicomBlobSource is none of {', '.join(BLOB_SOURCES)}")
-        origins = environment.get("DicomCorsOrigins", "*").split(",")
         return cls(
             account=_account(environment),
+            authentication=_authentication(environment),
             public_url=environment.get("DicomPublicUrl", "").rstrip("/") or None,
             site=environment.get("WEBSITE_HOSTNAME") or None,
-            cors_origins=tuple(origin.strip() for origin in origins if origin.strip()),
+            cors_origins=_members(environment.get("DicomCorsOrigins", "*")),
             body_limit=int(limit),
             blob_source=source,
             retention_hours=int(hours),
@@ -125,3 +153,36 @@ def _account(environment: Mapping[str, str]) -> SharedKeyAccount | IdentityAccou
         )
     except KeyError as missing:
         raise SettingsError(f"DicomStorage has no {missing.args[0]}") from None
+
+
+def _authentication(environment: Mapping[str, str]) -> Authentication:
+    """Who may call. A fault is not raised: those who call are told, and what does not depend on them goes on."""
+    local = _is_local(environment)
+    mode = environment.get("DicomAuthentication", "").strip() or ("anonymous" if local else "")
+    issuers = _members(environment.get("DicomIssuer", ""))
+    audiences = _members(environment.get("DicomAudience", ""))
+    fault = ""
+    if mode not in AUTHENTICATION_MODES:
+        fault = "set DicomAuthentication to entra or function-key"
+    elif mode == "anonymous" and not local:
+        fault = "DicomAuthentication is anonymous, which it may be on a developer's machine only"
+    elif mode == "entra" and not (issuers and audiences):
+        fault = f"set {'DicomAudience' if issuers else 'DicomIssuer'}, which DicomAuthentication=entra needs"
+    elif mode == "entra" and not all(_is_issuer(url, local) for url in issuers):
+        fault = "DicomIssuer is no URL that begins with https://"
+    return Authentication(mode, issuers, audiences, fault)
+
+
+def _is_local(environment: Mapping[str, str]) -> bool:
+    """Whether there is nothing of Azure around: the platform never names an app by an address, as Core Tools do."""
+    if any(environment.get(name) for name in _PLATFORM):
+        return False
+    return _LOCAL_SITE.fullmatch(environment.get("WEBSITE_HOSTNAME", "")) is not None
+
+
+def _is_issuer(url: str, local: bool) -> bool:
+    return url.startswith(("https://", "http://") if local else "https://")
+
+
+def _members(value: str) -> tuple[str, ...]:
+    return tuple(member.strip() for member in value.split(",") if member.strip())

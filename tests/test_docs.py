@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dicom_core import attributes, settings
+from dicom_core import attributes, authorization, settings
 from dicom_core.studies.store_response import FailureReason, WarningReason
 
 ROOT = Path(__file__).parent.parent
@@ -67,6 +67,18 @@ def test_conformance_lists_every_reason() -> None:
     assert listed == [
         (f"{reason:04X}", reason.name) for kind in (FailureReason, WarningReason) for reason in kind
     ]
+
+
+def test_security_lists_every_rule() -> None:
+    """Roles of the security document = authorization.RULES."""
+    rows = table((ROOT / "docs" / "security.md").read_text(), "role", "requests", "transactions")
+    wide = {"any of them": authorization.ANY_ROLE, "none": authorization.EVERYONE}
+    listed = {
+        name: wide.get(role, frozenset({role.strip("`")}))
+        for role, _, names in rows
+        for name in re.findall(r"`([\w.]+)`", names)
+    }
+    assert listed == authorization.RULES
 
 
 def test_settings_are_those_that_are_read() -> None:

@@ -8,6 +8,10 @@ WORKER=1.3.0
 OHIF=3.13.2
 DICOMWEB_CLIENT=0.11.3
 XHR2=0.2.1
+MODELS="azure-mgmt-applicationinsights==4.1.0 azure-mgmt-authorization==4.0.0 azure-mgmt-eventgrid==10.4.0
+    azure-mgmt-loganalytics==13.1.1 azure-mgmt-monitor==7.0.0 azure-mgmt-msi==7.1.0 azure-mgmt-network==30.2.0
+    azure-mgmt-privatedns==2.0.0 azure-mgmt-storage==24.0.1 azure-mgmt-web==11.0.1"
+DIAGNOSTIC_MODELS=azure-mgmt-monitor==6.0.2
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 die() {
@@ -81,11 +85,24 @@ install_clients() {
         "dicomweb-client@$DICOMWEB_CLIENT" "xhr2@$XHR2" >/dev/null
 }
 
+# What Microsoft publishes of Azure's resource types, which the templates are checked against. Diagnostic settings are
+# in an older release only.
+install_models() {
+    rm -rf .tools/models
+    # shellcheck disable=SC2086
+    for wheels in "$MODELS" "$DIAGNOSTIC_MODELS"; do
+        .venv/bin/python -m pip download --quiet --no-deps --only-binary=:all: --dest .tools/models $wheels
+    done
+    .venv/bin/python -m tools.bicep_check.digest .tools/models .tools/models.json
+    rm -rf .tools/models
+}
+
 case "${1:-}" in
     python) install_python "$2" ;;
     azurite) install_azurite ;;
     worker) install_worker ;;
     viewer) install_viewer ;;
     clients) install_clients ;;
-    *) die "usage: setup.sh python FILE | azurite | worker | viewer | clients" ;;
+    models) install_models ;;
+    *) die "usage: setup.sh python FILE | azurite | worker | viewer | clients | models" ;;
 esac

@@ -1,6 +1,6 @@
 """Capabilities Description (PS3.18 8.9, Annex H): every resource of the service, and what can be done with it.
 
-Described as WADL (w3.org/submissions/wadl), and the same as JSON.
+Described as WADL (w3.org/submissions/wadl), and the same as JSON; `api_description` makes OpenAPI of the same table.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ _CODECS = tuple(dict.fromkeys(COMPRESSED.values()))
 _INSTANCES = (_parts(DICOM), ZIP)
 _METADATA = (DICOM_JSON, JSON, _parts(DICOM_XML))
 _BULKDATA = tuple(map(_parts, (OCTET_STREAM, *_CODECS)))
-_IMAGES = ("image/jpeg", "image/png", "image/gif")
-_RENDERED = (*_IMAGES, "video/mpeg", "video/mp4", "video/H265", *DOCUMENTS)
+_FRAMED = (*_BULKDATA, OCTET_STREAM, *_CODECS)
+_SINGLE_IMAGES = ("image/jpeg", "image/png", "image/gif")
+_SINGLE_RENDERED = (*_SINGLE_IMAGES, "video/mpeg", "video/mp4", "video/H265", *DOCUMENTS)
+_IMAGES = (*_SINGLE_IMAGES, *map(_parts, _SINGLE_IMAGES))
+_RENDERED = (*_SINGLE_RENDERED, *map(_parts, _SINGLE_RENDERED))
 _RENDERING = ("accept", "annotation", "quality", "viewport", "window", "iccprofile")
 _STORED = (_parts(DICOM), DICOM)
 _SEARCHING = (
@@ -70,6 +73,11 @@ _BY_URI = (
 )
 
 
+_ALWAYS = (400, 401, 403, 404, 503)
+_KNOWN = (200, 304, 406, 410, *_ALWAYS)
+_RANGES = (206, 416)
+
+
 def _searching(level: Level) -> tuple[str, ...]:
     """The query parameters of a search at a level (PS3.18 8.3.4)."""
     matched = (row.keyword for row in attributes.TABLE if row.searchable and row.level <= level)
@@ -78,32 +86,45 @@ def _searching(level: Level) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What a method does with a resource: its name, the media types of both messages, and query parameters."""
+    """What a method does with a resource: its name, the media types of both messages, and query parameters.
+
+    `statuses` are those of its answers.
+    """
 
     name: str
     id: str
     produces: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
+    statuses: tuple[int, ...] = _ALWAYS
 
 
-def _retrieve(what: str, produces: tuple[str, ...], parameters: tuple[str, ...] = ("accept",)) -> Method:
-    return Method("GET", f"retrieve_{what}", produces, parameters)
+def _retrieve(
+    what: str, produces: tuple[str, ...], parameters: tuple[str, ...] = ("accept",), *statuses: int
+) -> Method:
+    return Method("GET", f"retrieve_{what}", produces, parameters, statuses=(*_KNOWN, *statuses))
 
 
 def _search(what: str, level: Level) -> Method:
-    return Method("GET", f"search_{what}", (DICOM_JSON, JSON, _parts(DICOM_XML)), _searching(level))
+    produces = (DICOM_JSON, JSON, _parts(DICOM_XML))
+    return Method("GET", f"search_{what}", produces, _searching(level), statuses=(200, 204, 406, *_ALWAYS))
 
 
 def _store(method: str, what: str) -> Method:
-    return Method(method, what, (DICOM_JSON,), (), _STORED)
+    return Method(method, what, (DICOM_JSON,), (), _STORED, (200, 202, 204, 409, 413, 415, *_ALWAYS))
+
+
+def _delete(what: str) -> Method:
+    return Method("DELETE", f"delete_{what}", statuses=(204, *_ALWAYS))
 
 
 def _representations(of: str) -> dict[str, tuple[Method, ...]]:
     """What can be retrieved of a study, a series or an instance beside itself (PS3.18 Table 10.4.1-1 and following)."""
     return {
-        "metadata": (_retrieve(f"{of}_metadata", _METADATA),),
-        "rendered": (_retrieve(f"rendered_{of}", _RENDERED, _RENDERING),),
+        "metadata": (
+            _retrieve(f"{of}_metadata", _METADATA if of != "instance" else (*_METADATA, DICOM_XML)),
+        ),
+        "rendered": (_retrieve(f"rendered_{of}", _RENDERED, _RENDERING, 413, *_RANGES),),
         "thumbnail": (_retrieve(f"thumbnail_{of}", _IMAGES, ("accept", "viewport")),),
         "bulkdata": (_retrieve(f"{of}_bulkdata", _BULKDATA),),
         "pixeldata": (_retrieve(f"{of}_pixeldata", _BULKDATA),),
@@ -126,23 +147,27 @@ TABLE: Mapping[str, tuple[Method, ...]] = {
         _retrieve("study", _INSTANCES),
         _store("POST", "store_study_instances"),
         _store("PUT", "upsert_study_instances"),
-        Method("DELETE", "delete_study"),
+        _delete("study"),
     ),
     **{f"{_STUDY}/{name}": methods for name, methods in _representations("study").items()},
     f"{_STUDY}/series": (_search("study_series", Level.SERIES),),
-    _SERIES: (_retrieve("series", _INSTANCES), Method("DELETE", "delete_series")),
+    _SERIES: (_retrieve("series", _INSTANCES), _delete("series")),
     **{f"{_SERIES}/{name}": methods for name, methods in _representations("series").items()},
     f"{_SERIES}/instances": (_search("series_instances", Level.INSTANCE),),
-    _INSTANCE: (_retrieve("instance", (*_INSTANCES, DICOM)), Method("DELETE", "delete_instance")),
+    _INSTANCE: (
+        _retrieve("instance", (*_INSTANCES, DICOM), ("accept",), *_RANGES),
+        _delete("instance"),
+    ),
     **{f"{_INSTANCE}/{name}": methods for name, methods in _representations("instance").items()},
-    f"{_INSTANCE}/bulkdata/{_VALUE}": (_retrieve("bulkdata", (*_BULKDATA, OCTET_STREAM)),),
-    _FRAMES: (_retrieve("frames", (*_BULKDATA, OCTET_STREAM, *_CODECS)),),
-    f"{_FRAMES}/rendered": (_retrieve("rendered_frames", _IMAGES, _RENDERING),),
+    f"{_INSTANCE}/bulkdata/{_VALUE}": (_retrieve("bulkdata", _FRAMED, ("accept",), *_RANGES),),
+    _FRAMES: (_retrieve("frames", _FRAMED, ("accept",), *_RANGES),),
+    f"{_FRAMES}/rendered": (_retrieve("rendered_frames", _IMAGES, _RENDERING, 413),),
     f"{_FRAMES}/thumbnail": (_retrieve("thumbnail_frame", _IMAGES, ("accept", "viewport")),),
     f"{_STUDY}/instances": (_search("study_instances", Level.INSTANCE),),
     "series": (_search("series", Level.SERIES),),
     "instances": (_search("instances", Level.INSTANCE),),
-    "wado": (_retrieve("by_uri", (*_IMAGES, DICOM), _BY_URI),),
+    "wado": (_retrieve("by_uri", (*_SINGLE_RENDERED, DICOM), _BY_URI, 413, *_RANGES),),
+    "api.json": (Method("GET", "retrieve_api_description", (JSON,), statuses=(200, 404, 503)),),
 }
 """The methods of every resource, by its path below the base URL. HEAD is where GET is, OPTIONS everywhere."""
 

@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 const [folder, url] = process.argv.slice(2);
 const load = createRequire(folder + "/");
 globalThis.XMLHttpRequest = load("xhr2"); // the one of browsers, which Node.js lacks
+console.debug = console.error; // the client writes there; standard output is for outcomes
 const client = new (load("dicomweb-client").api.DICOMwebClient)({ url, verbose: false });
 
 const given = (_, value) =>

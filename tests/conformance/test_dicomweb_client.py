@@ -11,6 +11,7 @@ import pydicom
 import pytest
 import requests
 from dicomweb_client.api import DICOMwebClient
+from PIL import Image, ImageSequence
 from pydicom.uid import JPEG2000Lossless
 
 from tests import dicomweb, instances
@@ -305,6 +306,54 @@ def test_frames_of_compressed_image(client: DICOMwebClient) -> None:
     assert len(pixels) == image.Rows * image.Columns * 2
     for media_type in ("image/jp2", ("image/jp2", str(JPEG2000Lossless)), ("application/octet-stream", "*")):
         assert client.retrieve_instance_frames(*uids, [1], media_types=(media_type,)) == expected
+
+
+@pytest.mark.parametrize(
+    ("media_types", "form"),
+    [
+        (None, "JPEG"),
+        (("image/jpeg",), "JPEG"),
+        (("image/png",), "PNG"),
+        (("image/gif",), "GIF"),
+        (("image/png", "image/jpeg"), "JPEG"),
+    ],
+    ids=["default", "jpeg", "png", "gif", "either"],
+)
+@pytest.mark.parametrize(
+    ("method", "depth", "numbers"),
+    [
+        ("retrieve_series_rendered", 2, ()),
+        ("retrieve_instance_rendered", 3, ()),
+        ("retrieve_instance_frames_rendered", 3, ([2],)),
+    ],
+)
+def test_picture(
+    client: DICOMwebClient,
+    frames: tuple[tuple[str, str, str], pydicom.Dataset],
+    method: str,
+    depth: int,
+    numbers: tuple[list[int], ...],
+    media_types: Any,
+    form: str,
+) -> None:
+    """A series, an instance and a frame are rendered as one picture (PS3.18 10.4.1.1.3)."""
+    retrieve = getattr(client, method)
+
+    content = retrieve(*frames[0][:depth], *numbers, media_types=media_types, params={"viewport": "5,5"})
+
+    shown = Image.open(io.BytesIO(content))
+    assert (shown.format, shown.size) == (form, (5, 5))
+
+
+def test_animation(client: DICOMwebClient, frames: tuple[tuple[str, str, str], pydicom.Dataset]) -> None:
+    """As GIF an instance is one picture of all its frames."""
+    uids, image = frames
+
+    content = client.retrieve_instance_rendered(*uids, media_types=("image/gif",))
+
+    shown = Image.open(io.BytesIO(content))
+    sizes = [frame.size for frame in ImageSequence.Iterator(shown)]
+    assert sizes == [(image.Columns, image.Rows)] * image.NumberOfFrames
 
 
 def test_bulkdata(client: DICOMwebClient, frames: tuple[tuple[str, str, str], pydicom.Dataset]) -> None:

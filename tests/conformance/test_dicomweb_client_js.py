@@ -1,11 +1,9 @@
-"""The JavaScript client that OHIF and Slim use, in Node.js; nothing of it is changed.
-
-Every method of it is called whose resource the service has, which leaves out those of rendered images and thumbnails.
-"""
+"""The JavaScript client that OHIF and Slim use, in Node.js; nothing of it is changed. Every method of it is called."""
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -17,6 +15,8 @@ from typing import Any
 
 import pydicom
 import pytest
+from PIL import Image
+from pydicom.uid import EncapsulatedPDFStorage
 
 from tests import dicomweb, instances
 from tests.dicomweb import Stored, made, value
@@ -26,6 +26,7 @@ MODULES = ROOT / ".tools" / "clients"
 DRIVER = Path(__file__).with_name("dicomweb_client.mjs")
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 FRAME = 32
+FITTED = {"viewport": "2,2"}
 OCTETS, JP2 = "application/octet-stream", "image/jp2"
 EXPLICIT, JPEG_2000 = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90"
 
@@ -239,6 +240,83 @@ def test_bulkdata(client: Client, study: list[Stored], accepted: dict[str, Any])
     found = client("retrieveBulkData", BulkDataURI=address, **accepted)
 
     assert found == [b"".join(bytes([number]) * FRAME for number in (1, 2, 3))]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "form"),
+    [
+        ({}, "JPEG"),
+        (media_types(("image/jpeg", None)), "JPEG"),
+        (media_types(("image/png", None)), "PNG"),
+        (media_types(("image/png", None), ("image/jpeg", None)), "JPEG"),
+    ],
+    ids=["default", "jpeg", "png", "either"],
+)
+@pytest.mark.parametrize(
+    ("method", "frames"),
+    [
+        ("retrieveInstanceRendered", {}),
+        ("retrieveInstanceThumbnail", {}),
+        ("retrieveInstanceFramesRendered", {"frameNumbers": [2]}),
+        ("retrieveInstanceFramesThumbnail", {"frameNumbers": [2]}),
+    ],
+)
+def test_picture(
+    client: Client,
+    study: list[Stored],
+    method: str,
+    frames: dict[str, Any],
+    accepted: dict[str, Any],
+    form: str,
+) -> None:
+    """An instance or a frame, rendered or as thumbnail, is one picture (PS3.18 10.4.1.1.3, 10.4.1.1.4)."""
+    (picture,) = client(method, **uids_of(study[0]), **frames, **accepted, queryParams=FITTED)
+
+    shown = Image.open(io.BytesIO(picture))
+    assert (shown.format, shown.size) == (form, (2, 2))
+
+
+@pytest.mark.parametrize(
+    "method", ["retrieveInstanceRendered", "retrieveInstanceThumbnail", "retrieveInstanceFramesThumbnail"]
+)
+def test_picture_without_parameters(client: Client, study: list[Stored], method: str) -> None:
+    """It has the size of the image; rendered frames the client reads as text then, which is its own mistake."""
+    (picture,) = client(method, **uids_of(study[0]), frameNumbers=[2])
+
+    assert Image.open(io.BytesIO(picture)).size == (4, 4)
+
+
+def test_pictures_of_frames(client: Client, study: list[Stored]) -> None:
+    """Several frames are as many pictures, in the order asked for."""
+    middle = 0x0202  # the value of the second frame; the first has half of it, the third one and a half
+
+    pictures = client(
+        "retrieveInstanceFramesRendered",
+        **uids_of(study[0]),
+        frameNumbers=[3, 1],
+        queryParams={"window": f"{middle},{2 * middle},linear-exact"},
+        **media_types(("image/png", None)),
+    )
+
+    assert [Image.open(io.BytesIO(picture)).getextrema() for picture in pictures] == [(191, 191), (64, 64)]
+
+
+def test_rendered_document(client: Client, service: str) -> None:
+    """A document is given as it was encapsulated, without what pads it; the client cannot ask for it by name."""
+    document = b"%PDF-1.7 of an odd length"
+    one = made(
+        SOPClassUID=EncapsulatedPDFStorage,
+        Modality="DOC",
+        MIMETypeOfEncapsulatedDocument="application/pdf",
+        EncapsulatedDocument=document + b"\0",
+        EncapsulatedDocumentLength=len(document),
+        Rows=None,
+        Columns=None,
+        PixelData=None,
+    )
+    dicomweb.keep(service, one)
+
+    assert client("retrieveInstanceRendered", **uids_of(one)) == [document]
 
 
 @pytest.mark.parametrize("level", [None, "study"])

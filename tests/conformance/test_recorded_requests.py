@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import imagecodecs
 import pydicom
 import pytest
 import requests
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless
+from PIL import Image
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless
 
 from tests import dicomweb, instances
 from tests.dicomweb import Stored, made, parts_of, value
@@ -46,6 +48,9 @@ MICROSCOPY = ", ".join(
         ("image/jpeg", "1.2.840.10008.1.2.4.50"),
     )
 )
+BROWSER_IMAGE = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+"""What Chromium accepts for an image of a page."""
+OCTET_PARTS = f'{RELATED}; type="{OCTETS}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,24 @@ def whole(*pieces: bytes) -> Check:
     return lambda answer, _: answer.content == b"".join(pieces)
 
 
+def picture(form: str, side: int) -> Check:
+    """The payload is a picture in this format, of so many pixels in a row and in a column."""
+
+    def check(answer: requests.Response, _: Kept) -> bool:
+        shown = Image.open(io.BytesIO(answer.content))
+        return (shown.format, shown.size) == (form, (side, side))
+
+    return check
+
+
+def jpeg_ls_frame(answer: requests.Response, kept: Kept) -> bool:
+    """The first frame in JPEG-LS, without loss, and so called."""
+    ((head, content),) = parts_of(answer)
+    pixels = imagecodecs.jpegls_decode(content).tobytes()
+    header = f"Content-Type: image/jls; transfer-syntax={JPEGLSLossless}"
+    return head.split("\r\n")[0] == header and pixels == FRAMES[0]
+
+
 def bulk_data(answer: requests.Response, kept: Kept) -> bool:
     """The BulkDataURI of Pixel Data leads to it for a client that accepts everything."""
     address = answer.json()[0]["7FE00010"]["BulkDataURI"]
@@ -178,7 +201,8 @@ class Recorded:
     method: str = field(default="GET")
 
 
-IMAGE = "studies/{study}/series/{series}/instances/{instance}"
+SERIES = "studies/{study}/series/{series}"
+IMAGE = f"{SERIES}/instances/{{instance}}"
 PACKED = "studies/{pstudy}/series/{pseries}/instances/{pinstance}"
 EXPLICIT = str(ExplicitVRLittleEndian)
 
@@ -251,6 +275,70 @@ RECORDED = (
         method="OPTIONS",
     ),
     Recorded(
+        "OHIF, thumbnail of a series",
+        f"{SERIES}/thumbnail?viewport=256%2C256",
+        accepting("image/jpeg"),
+        200,
+        "image/jpeg",
+        picture("JPEG", 256),
+    ),
+    Recorded(
+        "OHIF, thumbnail of an instance",
+        f"{IMAGE}/thumbnail?viewport=256%2C256",
+        accepting("image/jpeg"),
+        200,
+        "image/jpeg",
+        picture("JPEG", 256),
+    ),
+    Recorded(
+        "OHIF, thumbnail where the parameter contradicts the header",
+        f"{IMAGE}/thumbnail?accept=image%2Fjpeg",
+        accepting(OCTET_PARTS),
+        200,
+        "image/jpeg",
+        picture("JPEG", 4),
+    ),
+    Recorded(
+        "OHIF, thumbnail as an image of the page",
+        f"{IMAGE}/thumbnail?accept=image/jpeg",
+        accepting(BROWSER_IMAGE),
+        200,
+        "image/jpeg",
+        picture("JPEG", 4),
+    ),
+    Recorded(
+        "OHIF, rendered where the parameter contradicts the header",
+        f"{IMAGE}/rendered?accept=image%2Fjpeg",
+        accepting(OCTET_PARTS),
+        200,
+        "image/jpeg",
+        picture("JPEG", 4),
+    ),
+    Recorded(
+        "OHIF, rendered series as thumbnail",
+        f"{SERIES}/rendered?accept=image%2Fjpeg",
+        accepting(OCTET_PARTS),
+        200,
+        "image/jpeg",
+        picture("JPEG", 4),
+    ),
+    Recorded(
+        "OHIF, frames in JPEG-LS",
+        f"{IMAGE}/frames/1",
+        accepting(f"{RELATED}; type=image/jls; transfer-syntax={JPEGLSLossless}"),
+        200,
+        RELATED,
+        jpeg_ls_frame,
+    ),
+    Recorded(
+        "OHIF, frames in JPEG-LS, quoted",
+        f"{IMAGE}/frames/1",
+        accepting(f'{RELATED}; type="image/jls"; transfer-syntax="{JPEGLSLossless}"'),
+        200,
+        RELATED,
+        jpeg_ls_frame,
+    ),
+    Recorded(
         "Slim",
         "studies?ModalitiesInStudy=SM&limit=10&offset=0&fuzzymatching=true&PatientID={patient}",
         accepting(JSON),
@@ -307,6 +395,14 @@ RECORDED = (
         whole(FRAMES[0]),
     ),
     Recorded(
+        "Slim, rendered",
+        f"{IMAGE}/frames/1/rendered?viewport=64,64&iccprofile=yes",
+        accepting("image/png"),
+        200,
+        "image/png",
+        picture("PNG", 64),
+    ),
+    Recorded(
         "Weasis, studies of a patient",
         "studies?00100020={patient}&includefield=" + STUDY_FIELDS,
         JAVA,
@@ -345,6 +441,14 @@ RECORDED = (
         200,
         JSON,
         matches("00201209"),
+    ),
+    Recorded(
+        "Weasis, thumbnail",
+        f"{SERIES}/thumbnail?viewport=256%2C256",
+        JAVA,
+        200,
+        "image/jpeg",
+        picture("JPEG", 256),
     ),
     Recorded(
         "Weasis, an instance",

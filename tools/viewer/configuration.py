@@ -10,7 +10,9 @@ _DATA_SOURCE: dict[str, Any] = {
     "name": "DICOM Functions",
     "friendlyName": "DICOM Functions",
     "imageRendering": "wadors",
-    "thumbnailRendering": "wadors",
+    # The service makes the thumbnails: the study list shows pictures with these two only, and no frame is read for them.
+    "thumbnailRendering": "thumbnail",
+    "thumbnailRequestStrategy": "fetch",
     "enableStudyLazyLoad": True,
     "qidoSupportsIncludeField": True,
     "supportsFuzzyMatching": True,
