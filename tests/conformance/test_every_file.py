@@ -118,6 +118,7 @@ def kept(request: pytest.FixtureRequest, service: str) -> Iterator[Kept]:
     """Each file in turn; some have the same UIDs, so none stays."""
     path = FILES[request.param]
     kept = Kept(request.param, path.read_bytes(), _read(path), service)
+    dicomweb.delete(kept.url)
     answer = dicomweb.post(f"{service}/studies", kept.content)
     assert answer.status_code in (200, 202), answer.text
     yield kept
