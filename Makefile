@@ -1,6 +1,7 @@
 # make run     the service at http://127.0.0.1:7071/v2, its data in .data/
 # make viewer  the service, and OHIF for it at http://127.0.0.1:3000; VIEWER_ARGS=--samples for something to see
-# make test    every test; PYTEST_ARGS="-k store" for some
+# make test    every test but the slow ones; PYTEST_ARGS="-k store" for some
+# make test-all   every test
 # make check   format, lint, types, imports
 # make bench   what the service costs; BENCH_ARGS="--only store" for some
 # make bench-peer   the same beside Orthanc, where Debian's orthanc and orthanc-dicomweb are installed
@@ -21,7 +22,9 @@ VIEWER = .tools/.viewer
 CLIENTS = .tools/.clients
 MODELS = .tools/.models
 
-.PHONY: run viewer test check bench bench-peer bench-search setup clean
+TOOLS = $(AZURITE) $(DEVELOP) $(WORKER) $(VIEWER) $(CLIENTS) $(MODELS)
+
+.PHONY: run viewer test test-all check bench bench-peer bench-search setup clean
 
 run: $(AZURITE) $(RUN)
 	@exec .venv/bin/python -m tools.local_host $(APP)
@@ -29,7 +32,10 @@ run: $(AZURITE) $(RUN)
 viewer: $(AZURITE) $(RUN) $(VIEWER)
 	@exec .venv/bin/python -m tools.viewer $(VIEWER_ARGS)
 
-test: $(AZURITE) $(DEVELOP) $(WORKER) $(VIEWER) $(CLIENTS) $(MODELS)
+test: $(TOOLS)
+	.venv/bin/python -m pytest -n auto -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(TOOLS)
 	.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(DEVELOP)
@@ -47,7 +53,7 @@ bench-peer: $(DEVELOP) $(AZURITE)
 bench-search: $(DEVELOP) $(AZURITE)
 	@.venv/bin/python -m benchmarks.search $(BENCH_ARGS)
 
-setup: $(DEVELOP) $(AZURITE) $(WORKER) $(VIEWER) $(CLIENTS) $(MODELS)
+setup: $(TOOLS)
 
 $(RUN): requirements.txt tools/setup.sh
 	@sh tools/setup.sh python requirements.txt

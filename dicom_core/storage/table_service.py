@@ -28,10 +28,13 @@ MAX_BATCH_BYTES = 4 << 20
 MAX_PROPERTIES = 252
 MAX_PROPERTY_BYTES = 64 << 10
 MAX_ENTITY_BYTES = 1 << 20
+MAX_COMPARISONS = 15
 """Limits of the service: learn.microsoft.com, Understanding the Table service data model."""
 
 _KEY = re.compile(r"[^/\\#?\x00-\x1f\x7f-\x9f]{0,512}")
 _PROPERTY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_LITERAL = re.compile(r"'[^']*'")
+_COMPARISON = re.compile(r"\b(?:eq|ne|gt|ge|lt|le)\b")
 _TYPE = "@odata.type"
 _JSON = "application/json;odata=nometadata"
 _JSON_ETAG = "application/json;odata=minimalmetadata"
@@ -112,6 +115,7 @@ class Table:
         self, condition: str, select: Sequence[str], *, etag: bool = False, most: int | None = None
     ) -> AsyncGenerator[list[Entity], None]:
         """Read the entities that meet a condition, page by page (of at most so many), in the order of their keys."""
+        check_condition(condition)
         asked = query = {"$filter": condition, "$select": ",".join(select)}
         if most is not None:
             asked["$top"] = str(most)
@@ -233,6 +237,19 @@ def check(partition: str, row: str, properties: Mapping[str, Any]) -> None:
 def changed_at(entity: Entity) -> float:
     """Seconds since 1970 when an entity was last written, by the clock of the service; `Timestamp` must be selected."""
     return datetime.fromisoformat(entity["Timestamp"]).timestamp()
+
+
+def check_condition(condition: str) -> None:
+    """Check a filter by the rules of the real service.
+
+    Raises
+    ------
+    ValueError
+        It compares more often than the service allows.
+    """
+    comparisons = len(_COMPARISON.findall(_LITERAL.sub("", condition)))
+    if comparisons > MAX_COMPARISONS:
+        raise ValueError(f"{comparisons} comparisons in a filter; the service takes {MAX_COMPARISONS}")
 
 
 def text_size(text: str) -> int:

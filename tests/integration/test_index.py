@@ -26,6 +26,7 @@ from dicom_core.storage.tables import TableIndex
 from dicom_core.web import search_parameters
 from tests.fake_tables import Service
 from tests.instances import row, uid
+from tests.storage import opened
 
 
 def dataset(**values: Any) -> dict[str, Any]:
@@ -281,14 +282,16 @@ QUESTIONS: list[dict[str, str]] = [
 ]
 
 
-async def _step(step: tuple[Any, ...], tables: TableIndex, memory: MemoryIndex) -> None:
+async def _step(
+    step: tuple[Any, ...], tables: TableIndex, memory: MemoryIndex, partition: str = DEFAULT_PARTITION
+) -> None:
     if step[0] in ("post", "put"):
         _, study, instance, values, modality = step
         levels = {
             Level.STUDY: dataset(**values),
             Level.SERIES: {"00080060": {"vr": "CS", "Value": [modality]}},
         }
-        of = Transaction(versions.new_transaction(), f"1.{study}", DEFAULT_PARTITION)
+        of = Transaction(versions.new_transaction(), f"1.{study}", partition)
         for index in (tables, memory):
             await index.begin(of, None if step[0] == "put" else levels)
             await index.commit(
@@ -296,13 +299,14 @@ async def _step(step: tuple[Any, ...], tables: TableIndex, memory: MemoryIndex) 
             )
     elif step[0] == "delete":
         _, study, instance = step
-        resource = Resource(f"1.{study}", *(("1.2.3", f"9.{instance}") if instance is not None else ()))
-        of = Transaction(versions.new_transaction(), f"1.{study}", DEFAULT_PARTITION)
+        named = ("1.2.3", f"9.{instance}") if instance is not None else (None, None)
+        resource = Resource(f"1.{study}", *named, partition=partition)
+        of = Transaction(versions.new_transaction(), f"1.{study}", partition)
         for index in (tables, memory):
             await index.begin(of, None)
             await index.remove(of, resource)
     elif step[0] == "index":
-        await indexed(tables, DEFAULT_PARTITION, f"1.{step[1]}")
+        await indexed(tables, partition, f"1.{step[1]}")
     else:
         await tables.sweep()
 
@@ -321,6 +325,32 @@ def test_answers_are_those_of_memory(steps: list[tuple[Any, ...]], page: int) ->
             for level in (Level.STUDY, Level.SERIES, Level.INSTANCE):
                 question = asked(level, **parameters)
                 assert await tables.search(question) == await memory.search(question), parameters
+
+    asyncio.run(compare())
+
+
+@pytest.mark.azurite
+@settings(
+    max_examples=6,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(steps=steps)
+def test_answers_over_the_emulator_are_those_of_memory(
+    connection_string: str, steps: list[tuple[Any, ...]]
+) -> None:
+    """The same over HTTP: each sequence in a partition of its own."""
+
+    async def compare() -> None:
+        partition, memory = f"oracle{uid()[-12:]}", MemoryIndex()
+        async with opened(connection_string) as stores:
+            assert isinstance(stores.index, TableIndex)
+            for step in steps:
+                await _step(step, stores.index, memory, partition)
+            for parameters in QUESTIONS:
+                question = asked(partition=partition, **parameters)
+                assert await stores.index.search(question) == await memory.search(question), parameters
 
     asyncio.run(compare())
 
