@@ -266,6 +266,12 @@ async def check_health(req: Request) -> Response:
     return await respond(req, health.check)
 
 
+@app.route(route=f"{BASE}/api.json", methods=READ, auth_level=OPEN)
+async def retrieve_api_description(req: Request) -> Response:
+    """What all of this is, for the tools that read OpenAPI."""
+    return await respond(req, capabilities.description)
+
+
 @app.route(route=f"{BASE}/{{*path}}", methods=["GET", "HEAD", "POST", "PUT", "DELETE"])
 async def answer_unknown(req: Request) -> Response:
     """What is asked of any other path, or by another method."""

@@ -51,6 +51,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "delete.delete": DELETING,
         "capabilities.retrieve": ANY_ROLE,
         "functions_http.unknown": ANY_ROLE,
+        "capabilities.description": EVERYONE,
         "health.check": EVERYONE,
     }
 )

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from dicom_core import functions_http
+from dicom_core.functions_http import Transaction
 from tests.serving import ROOT
 
 EXAMPLES = {
@@ -72,3 +74,22 @@ def routes(module: ModuleType) -> list[Route]:
                 )
             )
     return found
+
+
+class Recorder:
+    """Stands where the responder does, and says what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[Transaction] = []
+
+    async def __call__(self, http: object, transaction: Transaction) -> None:
+        """Take note of a transaction."""
+        self.asked.append(transaction)
+
+    async def options(self, http: object, transaction: Transaction) -> None:
+        """Take note of what follows where it is no preflight."""
+        self.asked.append(transaction)
+
+    async def unknown(self, http: object) -> None:
+        """Take note of what is no transaction."""
+        self.asked.append(functions_http.unknown)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dicom_core.errors import ResourceNotFound
 from dicom_core.ports import Stores
-from dicom_core.web import capabilities, media_types
+from dicom_core.web import api_description, capabilities, media_types
 from dicom_core.web.media_types import JSON, Offer
 from dicom_core.web.messages import Request, Response
 
@@ -26,3 +26,8 @@ async def retrieve(request: Request, stores: Stores) -> Response:
     encode = capabilities.as_json if offer.media_type == JSON else capabilities.as_wadl
     fields = {"Content-Type": offer.media_type, "Allow": ", ".join(described.allowed)}
     return Response(200, fields, encode(request.base_url, described))
+
+
+async def description(request: Request, stores: Stores) -> Response:
+    """The description of the API as OpenAPI; not of PS3.18, but what many tools read."""
+    return Response(200, {"Content-Type": JSON}, api_description.as_json(request.base_url))

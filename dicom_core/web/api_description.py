@@ -11,14 +11,13 @@ from functools import cache
 
 import orjson
 
-from dicom_core import authorization
 from dicom_core.authorization import Role
 from dicom_core.web import api_parameters, capabilities
 from dicom_core.web.api_parameters import Object
 from dicom_core.web.capabilities import Method
 from dicom_core.web.media_types import DICOM_JSON, JSON
 
-_HEALTH = Method("GET", "check_health", (JSON,), statuses=(200, 404, 503))
+_HEALTH = Method("GET", "check_health", (JSON,), statuses=(200, 503))
 _OPTIONS = Method(
     "OPTIONS",
     "retrieve_capabilities",

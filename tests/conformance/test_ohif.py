@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import sys
 import time
@@ -16,8 +17,13 @@ from urllib.parse import urlsplit
 import numpy as np
 import pydicom
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
-from pydicom.uid import UltrasoundMultiFrameImageStorage
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+from pydicom.uid import (
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+    UltrasoundMultiFrameImageStorage,
+)
 
 from tests import dicomweb, instances
 from tests.dicomweb import Stored, made
@@ -36,8 +42,16 @@ PACKED = ("implicit", "RLE", "jpeg_ls_lossless", "jp2klossless")
 """The same image, in files of several transfer syntaxes."""
 TOLERANCE = 3
 """How far a grey level of the screen, one of 256, may be from the one expected."""
+TOLERANCE_OF_JPEG = 2
+"""How far the levels of a thumbnail may be from those expected, on the average."""
 
-_PIXELS = """canvas => {
+_PIXELS = """async shown => {
+    let canvas = shown;
+    if (shown instanceof HTMLImageElement) {
+        await shown.decode();
+        canvas = new OffscreenCanvas(shown.naturalWidth, shown.naturalHeight);
+        canvas.getContext("2d").drawImage(shown, 0, 0);
+    }
     const {width, height} = canvas, all = canvas.getContext("2d").getImageData(0, 0, width, height).data;
     let text = "";
     for (let at = 0; at < all.length; at += 32768)
@@ -45,6 +59,7 @@ _PIXELS = """canvas => {
     return [height, width, btoa(text)];
 }"""
 _VIEWPORT = "#viewerLayoutResizableViewportGridPanel"
+_THUMBNAIL = "img[src^='blob:']"
 _NEXT_DRAWING = "() => new Promise(requestAnimationFrame)"
 
 
@@ -67,6 +82,10 @@ def frame_of_us(number: int) -> np.ndarray[Any, Any]:
     colours = np.stack([column * 1.5, row * 2, np.zeros_like(row)], axis=-1)
     colours[:, 30 * number : 30 * number + 10, 2] = 255
     return np.asarray(colours.astype(np.uint8))
+
+
+MIDDLE = {"CT": (slice_of_ct(SLICES // 2), LOW, HIGH), "US": (frame_of_us(FRAMES // 2), 0, 255)}
+"""The images that stand for the CT and the ultrasound clip, what is black in them and what is white."""
 
 
 def ct() -> list[Stored]:
@@ -208,14 +227,20 @@ def next_image(page: Page, position: str) -> None:
 
 
 def screen(page: Page) -> np.ndarray[Any, Any]:
-    """What the viewport shows: rows, columns, red green blue."""
-    canvas = page.locator(f"{_VIEWPORT} canvas.cornerstone-canvas")
-    height, width, text = canvas.evaluate(_PIXELS)
+    """What the viewport shows."""
+    return pixels_of(page.locator(f"{_VIEWPORT} canvas.cornerstone-canvas"))
+
+
+def pixels_of(shown: Locator) -> np.ndarray[Any, Any]:
+    """What a canvas or an image shows, in its own size: rows, columns, red green blue."""
+    height, width, text = shown.evaluate(_PIXELS)
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)[..., :3].astype(float)
 
 
-def difference(shown: np.ndarray[Any, Any], low: float, high: float, image: np.ndarray[Any, Any]) -> float:
-    """The largest difference between a viewport and the image that should fill it, enlarged bilinearly."""
+def differences(
+    shown: np.ndarray[Any, Any], low: float, high: float, image: np.ndarray[Any, Any]
+) -> np.ndarray[Any, Any]:
+    """The differences between a viewport and the image that should fill it, enlarged bilinearly."""
     rows, columns = image.shape[:2]
     scale = min(shown.shape[0] / rows, shown.shape[1] / columns)
     places = []
@@ -226,7 +251,7 @@ def difference(shown: np.ndarray[Any, Any], low: float, high: float, image: np.n
     (lines, down), (points, right) = places
     colours = image.reshape(rows, columns, -1)
     enlarged = _between(_between(colours, down).swapaxes(0, 1), right).swapaxes(0, 1)
-    return float(np.abs(shown[np.ix_(lines, points)] - window(enlarged, low, high)).max())
+    return np.asarray(np.abs(shown[np.ix_(lines, points)] - window(enlarged, low, high)))
 
 
 def _between(values: np.ndarray[Any, Any], at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -239,10 +264,31 @@ def _between(values: np.ndarray[Any, Any], at: np.ndarray[Any, Any]) -> np.ndarr
 def expect_image(page: Page, tmp_path: Path, image: np.ndarray[Any, Any], low: float, high: float) -> None:
     """The viewport shows an image, now or within a few drawings; a screenshot is kept."""
     end = time.monotonic() + 20
-    while (off := difference(screen(page), low, high, image)) > TOLERANCE and time.monotonic() < end:
+    while (off := differences(screen(page), low, high, image).max()) > TOLERANCE and time.monotonic() < end:
         page.evaluate(_NEXT_DRAWING)
     page.screenshot(path=tmp_path / "viewer.png")
     assert off <= TOLERANCE, f"see {tmp_path / 'viewer.png'}"
+
+
+def expect_thumbnail(
+    page: Page, tmp_path: Path, image: np.ndarray[Any, Any], low: float, high: float
+) -> None:
+    """There is one thumbnail, and it shows an image, as JPEG does; a screenshot is kept."""
+    expect(page.locator(_THUMBNAIL)).to_have_count(1, timeout=chromium.MILLISECONDS)
+    off = differences(pixels_of(page.locator(_THUMBNAIL)), low, high, image).mean()
+    page.screenshot(path=tmp_path / "viewer.png")
+    assert off <= TOLERANCE_OF_JPEG, f"see {tmp_path / 'viewer.png'}"
+
+
+def configure(page: Page, changes: dict[str, Any]) -> None:
+    """Change what the viewer is told of its service."""
+
+    def answer(route: Route) -> None:
+        response = route.fetch()
+        change = f"Object.assign(config.dataSources[0].configuration, {json.dumps(changes)});"
+        route.fulfill(response=response, body=response.text() + change)
+
+    page.route("**/app-config.js", answer)
 
 
 def names(page: Page, count: int) -> set[str]:
@@ -329,6 +375,52 @@ def test_packed(viewer: Viewer, page: Page, tmp_path: Path, name: str) -> None:
     expect_image(page, tmp_path, pixels, low, low + plain.WindowWidth)
 
 
+@pytest.mark.parametrize(("name", "patient"), [("CT", "Gradient"), ("US", "Clip")], ids=["CT", "US"])
+def test_thumbnail_in_list(viewer: Viewer, page: Page, tmp_path: Path, name: str, patient: str) -> None:
+    """Whoever selects a study sees the middle image of its series, and no frame is read for it."""
+    page.goto(viewer.url)
+
+    page.locator("tbody tr", has_text=patient).click()
+
+    expect_thumbnail(page, tmp_path, *MIDDLE[name])
+    below = [url.partition(f"/studies/{viewer.studies[name]}/")[2] for url, _ in viewer.answers]
+    asked = {urlsplit(path).path.rpartition("/")[2] for path in below if path}
+    assert asked == {"series", "thumbnail"}
+
+
+@pytest.mark.parametrize("name", ["CT", "US"])
+def test_thumbnail_in_panel(viewer: Viewer, page: Page, tmp_path: Path, name: str) -> None:
+    """Beside the viewport is the middle image too, whose instance OHIF names."""
+    open_study(page, viewer, name)
+
+    expect_thumbnail(page, tmp_path, *MIDDLE[name])
+
+
+@pytest.mark.parametrize(
+    ("syntax", "media_type", "quoted"),
+    [
+        (JPEGLSLossless, "image/jls", False),
+        (JPEGLSLossless, "image/jls", True),
+        (JPEG2000Lossless, "image/jp2", False),
+        (RLELossless, "image/dicom-rle", False),
+    ],
+    ids=["JPEG-LS", "JPEG-LS, quoted", "JPEG 2000", "RLE"],
+)
+def test_requested_syntax(
+    viewer: Viewer, page: Page, tmp_path: Path, syntax: str, media_type: str, quoted: bool
+) -> None:
+    """A viewer that is set to ask for a compression gets it, and shows each pixel as it was stored."""
+    configure(page, {"requestTransferSyntaxUID": syntax, "omitQuotationForMultipartRequest": not quoted})
+
+    with page.expect_response(lambda answer: "/frames/" in answer.url) as answer:
+        open_study(page, viewer, "CT")
+
+    expect_image(page, tmp_path, slice_of_ct(SLICES - 1), LOW, HIGH)
+    header = f"Content-Type: {media_type}; transfer-syntax={syntax}\r\n"
+    assert header.encode() in answer.value.body()
+    assert media_type in answer.value.request.headers["accept"]
+
+
 def test_requests(viewer: Viewer, page: Page) -> None:
     """Whatever is asked is answered, each frame by one request, and no one else is asked."""
     page.goto(viewer.url)
@@ -337,7 +429,7 @@ def test_requests(viewer: Viewer, page: Page) -> None:
     for number in range(2, FRAMES + 1):
         next_image(page, f"{number}/{FRAMES}")
 
-    hosts = {urlsplit(url).netloc for url, _ in viewer.answers}
+    hosts = {urlsplit(url).netloc for url, _ in viewer.answers if not url.startswith("blob:")}
     frames = [url.rpartition("/frames/")[2] for url, _ in viewer.answers if "/frames/" in url]
     assert [one for one in viewer.answers if one[1] not in (200, 204, 304)] == []
     assert hosts == {urlsplit(viewer.url).netloc, urlsplit(viewer.service).netloc}

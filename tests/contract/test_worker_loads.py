@@ -222,7 +222,7 @@ def test_host_configuration() -> None:
 
 @pytest.mark.azurite
 def test_function_keys(azurite: Azurite, loaded: dict[str, Any]) -> None:
-    """The host asks for a function key where the setting says so, but for the health check and preflights."""
+    """The host asks for a function key where the setting says so, but for the health check, api.json and preflights."""
     keyed = load(ROOT, DicomAuthentication="function-key", **storage_settings(azurite.connection_string))
 
     def levels(said: dict[str, Any]) -> dict[str, str]:
@@ -231,5 +231,6 @@ def test_function_keys(azurite: Azurite, loaded: dict[str, Any]) -> None:
 
     assert set(levels(loaded).values()) == {"anonymous"}
     asking = {name: level for name, level in levels(keyed).items() if level != "anonymous"}
-    assert levels(keyed).keys() - asking.keys() == {"check_health", "retrieve_capabilities"}
+    open_to_all = {"check_health", "retrieve_api_description", "retrieve_capabilities"}
+    assert levels(keyed).keys() - asking.keys() == open_to_all
     assert set(asking.values()) == {"function"}

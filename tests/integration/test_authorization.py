@@ -29,7 +29,8 @@ BY_METHOD = {
 }
 ANY_ROLE = ("answer_unknown", "retrieve_capabilities")
 ALL = routes(function_app())
-ASKING_FOR_TOKENS = [route for route in ALL if route.name != "check_health"]
+WITHOUT_TOKEN = ("check_health", "retrieve_api_description")
+ASKING_FOR_TOKENS = [route for route in ALL if route.name not in WITHOUT_TOKEN]
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +273,11 @@ def test_health_check_without_token(guarded: Service) -> None:
     assert requests.get(f"{guarded.root}/health/check", timeout=30).status_code == 200
 
 
+def test_api_description_without_token(guarded: Service) -> None:
+    """What says how to get in is told outside."""
+    assert requests.get(f"{guarded.url}/api.json", timeout=30).status_code == 200
+
+
 @pytest.mark.parametrize(
     "route", [route for route in ALL if route.name != "check_health"], ids=lambda r: r.name
 )
@@ -363,14 +369,14 @@ def keyed(azurite: Azurite) -> Iterator[Service]:
 
 @pytest.mark.parametrize("key", [None, "wrong"])
 def test_function_key_missing(keyed: Service, key: str | None) -> None:
-    """The host asks for a function key before any function but the health check and OPTIONS is called."""
+    """The host asks for a function key before it calls any function but those that tell of the service."""
     statuses = {
         route.name: ask(keyed.root, route, **{"x-functions-key": key}).status_code
         for route in ALL
         if route.method != "HEAD"
     }
 
-    assert (statuses.pop("check_health"), statuses.pop("retrieve_capabilities")) == (200, 404)
+    assert [statuses.pop(name) for name in (*WITHOUT_TOKEN, "retrieve_capabilities")] == [200, 200, 404]
     assert set(statuses.values()) == {401}
 
 

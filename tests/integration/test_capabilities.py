@@ -10,6 +10,7 @@ import requests
 
 WADL = "application/vnd.sun.wadl+xml"
 NAMESPACE = "{http://wadl.dev.java.net/2009/02}"
+IMAGES = ["image/jpeg", "image/png", "image/gif"]
 FRAMES = "studies/1.2/series/1.3/instances/1.4/frames/1,2"
 
 
@@ -100,7 +101,10 @@ def test_json(service: str) -> None:
                         "id": "retrieve_thumbnail_frame",
                         "parameters": ["accept", "viewport"],
                         "consumes": [],
-                        "produces": ["image/jpeg", "image/png", "image/gif"],
+                        "produces": [
+                            *IMAGES,
+                            *(f'multipart/related; type="{media_type}"' for media_type in IMAGES),
+                        ],
                     }
                 ],
                 "resources": [],

@@ -8,29 +8,9 @@ import pytest
 
 from dicom_core import authorization, functions_http
 from dicom_core.authorization import Role
-from dicom_core.functions_http import Transaction
-from tests.routes import function_app, routes
+from tests.routes import Recorder, function_app, routes
 
 ALL = frozenset(Role)
-
-
-class Recorder:
-    """Stands where the responder does, and says what was asked of it."""
-
-    def __init__(self) -> None:
-        self.asked: list[Transaction] = []
-
-    async def __call__(self, http: object, transaction: Transaction) -> None:
-        """Take note of a transaction."""
-        self.asked.append(transaction)
-
-    async def options(self, http: object, transaction: Transaction) -> None:
-        """Take note of what follows where it is no preflight."""
-        self.asked.append(transaction)
-
-    async def unknown(self, http: object) -> None:
-        """Take note of what is no transaction."""
-        self.asked.append(functions_http.unknown)
 
 
 async def test_every_route_has_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:

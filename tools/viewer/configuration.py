@@ -10,7 +10,7 @@ _DATA_SOURCE: dict[str, Any] = {
     "name": "DICOM Functions",
     "friendlyName": "DICOM Functions",
     "imageRendering": "wadors",
-    # The service makes the thumbnails: the study list shows pictures with these two only, and no frame is read for them.
+    # Thumbnails that the service makes, of a few KB each; the study list has pictures with this strategy only.
     "thumbnailRendering": "thumbnail",
     "thumbnailRequestStrategy": "fetch",
     "enableStudyLazyLoad": True,
