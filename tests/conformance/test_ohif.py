@@ -162,6 +162,7 @@ class Viewer:
     def page(self) -> Page:
         """A page of its own, which is listened to from now on."""
         self.answers.clear()
+        self.preflights.clear()
         page = self.browser.new_page()
         page.on("response", lambda answer: self.answers.append((answer.url, answer.status)))
         session = self.browser.new_cdp_session(page)
@@ -409,7 +410,10 @@ def test_thumbnail_in_panel(viewer: Viewer, page: Page, tmp_path: Path, name: st
 def test_requested_syntax(
     viewer: Viewer, page: Page, tmp_path: Path, syntax: str, media_type: str, quoted: bool
 ) -> None:
-    """A viewer that is set to ask for a compression gets it, and shows each pixel as it was stored."""
+    """A viewer that is set to ask for a compression gets it, and shows each pixel as it was stored.
+
+    With quotation marks the browser asks first whether it may ask.
+    """
     configure(page, {"requestTransferSyntaxUID": syntax, "omitQuotationForMultipartRequest": not quoted})
 
     with page.expect_response(lambda answer: "/frames/" in answer.url) as answer:
@@ -419,6 +423,7 @@ def test_requested_syntax(
     header = f"Content-Type: {media_type}; transfer-syntax={syntax}\r\n"
     assert header.encode() in answer.value.body()
     assert media_type in answer.value.request.headers["accept"]
+    assert bool(viewer.preflights) == quoted
 
 
 def test_requests(viewer: Viewer, page: Page) -> None:

@@ -11,7 +11,6 @@ from tools.upload.__main__ import Options, upload
 from tools.upload.outcomes import Summary
 
 FILES = (
-    "693_J2KI.dcm",
     "CT_small.dcm",
     "examples_jpeg2k.dcm",
     "examples_overlay.dcm",
