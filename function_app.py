@@ -6,7 +6,7 @@ import azure.functions as func
 from azurefunctions.extensions.bindings.blob import BlobClient
 from azurefunctions.extensions.http.fastapi import Request, Response
 
-from dicom_core import bootstrap, health
+from dicom_core import bootstrap, health, resources
 from dicom_core.functions_http import Responder
 from dicom_core.ingest import importing
 from dicom_core.settings import Settings
@@ -19,7 +19,8 @@ app = func.FunctionApp(http_auth_level=KEY if settings.authentication.by_key els
 stores = bootstrap.stores(settings)
 respond = Responder(settings, stores, bootstrap.guard(settings))
 source = func.BlobSource(settings.blob_source)
-overdue = importing.Overdue()
+served = (resources.DEFAULT_PARTITION,)
+overdue = importing.Overdue(served)
 
 READ = ["GET", "HEAD"]
 
@@ -296,7 +297,7 @@ async def index_stored_instance(blob: BlobClient) -> None:
 @app.blob_trigger(arg_name="blob", path="import/{name}", connection="DicomStorage", source=source)
 async def import_stored_file(blob: BlobClient) -> None:
     """Store a file that was put into the drop zone."""
-    await importing.take(blob.blob_name, await stores())
+    await importing.take(blob.blob_name, await stores(), served)
 
 
 # What finishes the transactions: it indexes what was stored, and decides what was broken off

@@ -68,6 +68,8 @@ _KEYED = {
 _UNKEYABLE = re.compile(r"[/\\#?|~%*\x00-\x1f\x7f-\x9f]")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _SILENT = "^ "
+_LAST = "\U0010ffff"
+_BEHIND_SURROGATES = 0xE000
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,16 @@ def _narrowed_by(first: str, last: str) -> float:
 
 def _beginning(keyword: str, prefix: str, narrows: float) -> Path:
     prefix = prefix[: _LONGEST + 2]
-    return Path(keyword, prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1), narrows)
+    return Path(keyword, prefix, _behind(prefix), narrows)
+
+
+def _behind(prefix: str) -> str:
+    """The first text behind all that begin with another; there are no characters among the surrogates of UTF-16."""
+    rest = prefix.rstrip(_LAST)
+    if not rest:
+        return _LAST * (_LONGEST + 3)
+    following = ord(rest[-1]) + 1
+    return rest[:-1] + chr(_BEHIND_SURROGATES if 0xD800 <= following < _BEHIND_SURROGATES else following)
 
 
 def _texts(vr: str, value: Any) -> Iterator[str]:
@@ -231,9 +242,10 @@ def _texts(vr: str, value: Any) -> Iterator[str]:
 
 
 def _by_words(texts: Iterable[str]) -> Iterator[str]:
-    """Texts from each of their words on."""
+    """Texts from each of their words on that a name is looked for by."""
     for text in texts:
-        yield from (text[start:] for start in values.word_starts(text))
+        starts = values.word_starts(text[:LONGEST_WITH_WILD_CARDS])
+        yield from (text[start:] for start in starts)
 
 
 def _by_characters(texts: Iterable[str]) -> Iterator[str]:

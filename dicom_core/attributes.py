@@ -177,6 +177,12 @@ INDEXED_BY_VERSION_1 = frozenset(
 )
 """The tags that version 1 of the Azure DICOM service indexes, and whose values it validates."""
 
+MOST_VALUES = 4
+"""Values of an attribute whose value multiplicity is 1 (PS3.6) that searches know; more are a mistake of the sender."""
+
+_SINGLE = frozenset(
+    row.tag for row in TABLE if datadict.dictionary_VM(int(row.tag, 16)) == "1" and row.vr != "SQ"
+)
 _STORED = {level: tuple(tag for tag in TAGS[level] if tag not in COMPUTED) for level in Level}
 _HINTS = {
     Level.STUDY: tuple(
@@ -242,7 +248,16 @@ def hint(dataset: Mapping[str, Any]) -> dict[Level, Dataset]:
 
 def _pick(dataset: Mapping[str, Any], tags: Iterable[str]) -> Dataset:
     get = dataset.get
-    return {tag: element for tag in tags if (element := get(tag)) is not None and not is_empty(element)}
+    return {
+        tag: _few(tag, element) for tag in tags if (element := get(tag)) is not None and not is_empty(element)
+    }
+
+
+def _few(tag: str, element: dict[str, Any]) -> dict[str, Any]:
+    """An element without values that it must not have, but for a few: each can be looked for, and costs rows."""
+    if len(element["Value"]) <= MOST_VALUES or tag not in _SINGLE:
+        return element
+    return {**element, "Value": element["Value"][:MOST_VALUES]}
 
 
 def _is_tag(name: str) -> bool:

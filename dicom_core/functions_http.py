@@ -236,7 +236,7 @@ async def _begun(response: Response) -> Response:
 async def _without_body(response: Response) -> Response:
     """What a HEAD is answered: the header fields of the GET, as far as they are known (RFC 9110 9.3.2)."""
     if isinstance(response.body, bytes):
-        length = str(len(response.body))
+        length = str(len(response.body)) if response.status not in (204, 304) else ""
     else:
         length = response.headers.get("Content-Length", "")
         async for _ in response.body:  # a body must have begun before it can be closed

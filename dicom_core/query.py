@@ -26,7 +26,7 @@ _GATHERED_FROM = {
 """The attributes of a study that list a value of each of its instances."""
 
 LONGEST_WITH_WILD_CARDS = 128
-"""Characters of a value that a pattern is compared with; PS3.5 6.2 allows 64 in a text, or a group of a name."""
+"""Characters of a value that patterns and words are compared with; PS3.5 6.2 allows 64 in a text or group of a name."""
 
 _UIDS = {Level.STUDY: "0020000D", Level.SERIES: "0020000E", Level.INSTANCE: "00080018"}
 
@@ -104,6 +104,7 @@ class FuzzyName:
         return any(self._begin(values.normal("PN", value)) for value in present)
 
     def _begin(self, name: str) -> bool:
+        name = "=".join(group[:LONGEST_WITH_WILD_CARDS] for group in name.split("="))
         starts = values.word_starts(name)
         return all(any(name.startswith(word, start) for start in starts) for word in self.words)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
 import orjson
@@ -53,8 +53,13 @@ class Rejection:
         return orjson.dumps(known, option=orjson.OPT_INDENT_2)
 
 
-async def take(name: str, stores: Stores) -> None:
+async def take(name: str, stores: Stores, served: Collection[str] | None = None) -> None:
     """Store a file of the drop zone, and remove it.
+
+    Parameters
+    ----------
+    served
+        The partitions that can be asked for what they hold; a file for another is rejected. None: all.
 
     Raises
     ------
@@ -66,7 +71,7 @@ async def take(name: str, stores: Stores) -> None:
         return
     started = time.perf_counter()
     try:
-        rejection = await _store(file, stores)
+        rejection = await _store(file, stores, served)
         if rejection is None:
             await stores.drop_zone.remove(file)
         else:
@@ -86,7 +91,13 @@ async def take(name: str, stores: Stores) -> None:
 class Overdue:
     """Imports what no event told of. It looks seldom: a list costs as much as a write."""
 
-    def __init__(self, age: float = OVERDUE, longest: float = LONGEST) -> None:
+    def __init__(
+        self,
+        served: Collection[str] | None = None,
+        age: float = OVERDUE,
+        longest: float = LONGEST,
+    ) -> None:
+        self._served = served
         self._age = age
         self._longest = longest
         self._next = 0.0
@@ -100,15 +111,19 @@ class Overdue:
             if time.monotonic() - started > self._longest:
                 return
             try:
-                await take(name, stores)
+                await take(name, stores, self._served)
             except StorageUnavailable as error:
                 log.warning("importing: a file is left to the next time: %s", error)
         self._next = started + self._age
 
 
-async def _store(file: Dropped, stores: Stores) -> Rejection | None:
+async def _store(file: Dropped, stores: Stores, served: Collection[str] | None) -> Rejection | None:
     """Store a file as the payload of a POST; why it cannot be, if so."""
     partition = _partition(file.name)
+    if served is not None and partition not in served:
+        return Rejection(
+            404, (f"the first folder names a partition that is not served; there is {', '.join(served)}",)
+        )
     if not is_partition(partition):
         return Rejection(400, ("the name of the folder cannot be that of a partition",))
     request = Request(

@@ -189,22 +189,6 @@ class Conversion:
         return element(self._key, vr, b"", length)
 
 
-def transcoded(
-    head: bytes,
-    transfer_syntax: str,
-    target: str,
-    parts: Parts,
-    pieces: Iterable[bytes] = (),
-    tail: bytes = b"",
-) -> Iterator[bytes]:
-    """Yield the file of an instance in another transfer syntax; see `Conversion`."""
-    conversion = Conversion(head, transfer_syntax, target, parts)
-    for piece in pieces:
-        if converted := conversion.pixels(piece):
-            yield converted
-    yield conversion.finish(tail)
-
-
 class _Copier:
     """Native pixel data that stay native."""
 

@@ -56,7 +56,7 @@ _LEVELS = (
 )
 _BULKY = (("header", Columns.HEADER), ("frames", Columns.PIXELS), ("bulkdata", Columns.PIXELS))
 _IDENTITY = ("RowKey", "version", "sop_class", "transfer_syntax", "length", "digest")
-_PARTS = 16
+PARTS = 16
 
 
 def partition_key(partition: str, study: str) -> str:
@@ -269,7 +269,7 @@ class Decision:
         return entity
 
 
-DECISION_COLUMNS = ("state", *(f"{name}{part}" for name in ("add", "gone", "drop") for part in range(_PARTS)))
+DECISION_COLUMNS = ("state", *(f"{name}{part}" for name in ("add", "gone", "drop") for part in range(PARTS)))
 
 
 def added(entity: Entity) -> set[str]:
@@ -304,7 +304,7 @@ def dead(entity: Entity) -> set[str]:
     return set(_list("dead", entity))
 
 
-DEAD_COLUMNS = tuple(f"dead{part}" for part in range(_PARTS))
+DEAD_COLUMNS = tuple(f"dead{part}" for part in range(PARTS))
 
 
 def packed(name: str, content: bytes) -> Entity:
@@ -324,7 +324,7 @@ def unpacked(name: str, entity: Entity) -> bytes:
         return b""
     if f"{name}1" not in entity:
         return base64.b64decode(first)
-    chunks = (entity.get(f"{name}{part}") for part in range(_PARTS))
+    chunks = (entity.get(f"{name}{part}") for part in range(PARTS))
     return b"".join(base64.b64decode(chunk) for chunk in chunks if chunk)
 
 

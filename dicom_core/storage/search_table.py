@@ -24,7 +24,7 @@ from dicom_core.storage.table_service import Entity
 KEY_COLUMNS = ("RowKey", "moved")
 COLUMNS = (*KEY_COLUMNS, "answer")
 INDEX = "index"
-INDEX_COLUMNS = ("claim", "claimed_at", "packed_blobs", *rows.numbered("rows"))
+INDEX_COLUMNS = ("claim", "claimed_at", "packed_blobs", *(f"rows{part}" for part in range(rows.PARTS)))
 
 MOVED = "moved"
 

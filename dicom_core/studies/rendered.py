@@ -27,13 +27,14 @@ from dicom_core.web.messages import Request, Response
 class Asked:
     """What is asked for: of these frames, or, if none are named, of what stands for the Target Resource.
 
-    `warnings` are texts for `Warning: 299`.
+    `warnings` are texts for `Warning: 299`; `alone` says that a multipart payload is not what is meant.
     """
 
     rendition: Rendition
     frames: tuple[int, ...] = ()
     region: Region | None = None
     warnings: tuple[str, ...] = ()
+    alone: bool = False
 
 
 class FrameNotFound(ResourceNotFound):
@@ -96,17 +97,24 @@ async def _row(request: Request, stores: Stores, *, thumbnail: bool) -> Instance
     return row
 
 
+def _forms(asked: Asked, media_type: str) -> tuple[bool, ...]:
+    """Whether an image may be a part of a multipart payload, and whether it must."""
+    if asked.alone:
+        return (False,)
+    several = len(asked.frames) > 1 and media_type != rendered_types.GIF
+    return (True,) if several else (False, True)
+
+
 def _offer(request: Request, row: Instance, table: FrameTable, asked: Asked) -> Offer:
     is_thumbnail = asked.rendition.thumbnail
     of = rendered_types.thumbnail_media_types if is_thumbnail else rendered_types.rendered_media_types
     possible = of(row.sop_class, row.transfer_syntax, table.count)
     if not possible:
         raise NotAcceptable(rendered_types.reason(row.sop_class, row.transfer_syntax, thumbnail=is_thumbnail))
-    several = len(asked.frames) > 1
     offers = [
         Offer(media_type, None, multipart)
         for media_type in possible
-        for multipart in ((True,) if several and media_type != rendered_types.GIF else (False, True))
+        for multipart in _forms(asked, media_type)
     ]
     return media_types.select_among(request, offers)
 

@@ -47,7 +47,7 @@ async def _stored(request: Request, stores: Stores, asked: Parsed, preferred: Me
 async def _rendered(request: Request, stores: Stores, asked: Parsed) -> Response:
     parsed = rendered_parameters.parse(asked.rendered)
     frames = () if asked.frame is None else (asked.frame,)
-    image = Asked(parsed.rendition, frames, asked.region, (*asked.warnings, *parsed.warnings))
+    image = Asked(parsed.rendition, frames, asked.region, (*asked.warnings, *parsed.warnings), alone=True)
     try:
         return await rendered.answer(request, stores, image)
     except FrameNotFound as error:

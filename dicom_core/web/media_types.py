@@ -367,7 +367,7 @@ def _offers(acceptable: Acceptable, transfer_syntax: str, document: str | None) 
         yield Offer(_DEFAULT[acceptable.category], transfer_syntax, multipart)
         if acceptable.category is not Category.INSTANCES and transfer_syntax in COMPRESSED:
             yield Offer(COMPRESSED[transfer_syntax], transfer_syntax, multipart)
-        if acceptable.category is Category.BULKDATA and document and _MEDIA_TYPE.fullmatch(document):
+        if acceptable.category is Category.BULKDATA and document and document.lower() in DOCUMENTS:
             yield Offer(document, None, multipart)
     if acceptable.category is Category.INSTANCES:
         yield Offer(ZIP, None, multipart=False)

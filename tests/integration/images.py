@@ -72,7 +72,7 @@ def video(*fragments: bytes) -> Stored:
     dataset.file_meta.TransferSyntaxUID = MPEG4
     items = [b"", *fragments]
     value = b"".join(b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in items)
-    dataset.PixelData = value + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    dataset.PixelData = value
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True
     content = io.BytesIO()

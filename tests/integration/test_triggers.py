@@ -73,7 +73,7 @@ async def test_dropped_file_is_stored(host: Service, drop_zone: ContainerClient)
     """A file that is put into the container is found by Search, given back byte for byte, and gone from there."""
     one = dicomweb.made()
 
-    drop_zone.upload_blob("Scans/CT 1/IM0001", one.content)
+    drop_zone.upload_blob("Microsoft.Default/CT 1/IM0001", one.content)
     drop_zone.upload_blob("IM0001", one.content)
 
     assert await eventually(lambda: names(drop_zone) == [])
@@ -81,21 +81,22 @@ async def test_dropped_file_is_stored(host: Service, drop_zone: ContainerClient)
     assert dicomweb.get(f"{host.url}/{one.path}", dicomweb.SINGLE).content == one.content
 
 
-async def test_dropped_file_of_a_partition(drop_zone: ContainerClient, stores: Stores) -> None:
-    """The first folder of its name is the partition it is stored in."""
-    one = dicomweb.made()
-
-    drop_zone.upload_blob("Ward-7/IM0001.dcm", one.content)
+async def test_dropped_file_for_a_partition_that_no_one_can_ask(drop_zone: ContainerClient) -> None:
+    """No route names a partition: what went there would be lost to sight, so it is rejected."""
+    drop_zone.upload_blob("Ward-7/IM0001.dcm", dicomweb.made().content)
 
     assert await eventually(lambda: names(drop_zone, "Ward-7/") == [])
-    assert await contents(stores, "Ward-7", one.study) == {one.instance: one.content}
+    reason = orjson.loads(drop_zone.download_blob("rejected/Ward-7/IM0001.dcm.json").readall())
+    assert "Microsoft.Default" in str(reason)
+    drop_zone.delete_blob("rejected/Ward-7/IM0001.dcm")
+    drop_zone.delete_blob("rejected/Ward-7/IM0001.dcm.json")
 
 
 async def test_dropped_file_that_cannot_be_stored(drop_zone: ContainerClient) -> None:
     """It is moved, with a reason beside it, and left alone there."""
-    drop_zone.upload_blob("Ward-7/notes.txt", b"no DICOM")
+    drop_zone.upload_blob("notes.txt", b"no DICOM")
 
-    moved = ["rejected/Ward-7/notes.txt", "rejected/Ward-7/notes.txt.json"]
+    moved = ["rejected/notes.txt", "rejected/notes.txt.json"]
     assert await eventually(lambda: names(drop_zone) == moved)
     assert drop_zone.download_blob(moved[0]).readall() == b"no DICOM"
     assert orjson.loads(drop_zone.download_blob(moved[1]).readall())["FailureReason"] == "0110"

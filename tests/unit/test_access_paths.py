@@ -239,3 +239,26 @@ def test_position_is_the_first_key_on_the_path() -> None:
 
     assert path.position(study(ModalitiesInStudy=["PT", "CT"])) == "ct|99999999|1.2"
     assert path.position(study(ModalitiesInStudy=["US"])) is None
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a\ud7ff*", "\ud7ff*", "a\U0010ffff*", "\U0010ffff*", "*a\U0010ffff*", "\ue000*"]
+)
+def test_path_of_the_last_characters(pattern: str) -> None:
+    """Behind a text that ends in the last character of all, or before the surrogates, there still is a text."""
+    path = access_paths.choose(asked(PatientName=pattern))
+    text = pattern.strip("*")
+
+    assert path.first < path.last
+    path.last.encode()
+    assert path.position(study(PatientName=f"{text}x")) is not None
+    assert path.position(study(PatientName="b")) is None
+
+
+def test_keys_of_a_name_of_many_words_are_bounded() -> None:
+    """Words far behind are not looked for, by keys or by comparison."""
+    name = "a " * 5000 + "zz"
+    question = asked(PatientName="zz", fuzzymatching="true")
+
+    assert len(access_paths.keys(study(PatientName=name))["PatientName"]) < 300
+    assert not query.matches(question, study(PatientName=name))

@@ -164,3 +164,13 @@ def test_hint_has_what_studies_are_searched_by() -> None:
         Level.SERIES: {"00080060"},
         Level.INSTANCE: {"00080016"},
     }
+
+
+def test_values_that_must_not_be_are_few() -> None:
+    """Of an attribute that has one value by PS3.6, so many that can be looked for; more would cost rows without end."""
+    description, ids = {"vr": "LO", "Value": ["x"] * 240}, {"vr": "LO", "Value": ["y"] * 240}
+
+    found = attributes.extract({"00081030": description, "00101000": ids})[Level.STUDY]
+
+    assert found["00081030"]["Value"] == ["x"] * attributes.MOST_VALUES
+    assert found["00101000"] == ids

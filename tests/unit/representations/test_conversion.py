@@ -6,7 +6,7 @@ import io
 import struct
 import tracemalloc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,22 @@ NOT_CONVERTED = {
 """Files that cannot be decoded, and what the refusal says."""
 
 
+def transcoded(
+    head: bytes,
+    transfer_syntax: str,
+    target: str,
+    parts: conversion.Parts,
+    pieces: Iterable[bytes] = (),
+    tail: bytes = b"",
+) -> Iterator[bytes]:
+    """Yield the file of an instance in another transfer syntax; see `Conversion`."""
+    converting = conversion.Conversion(head, transfer_syntax, target, parts)
+    for piece in pieces:
+        if converted := converting.pixels(piece):
+            yield converted
+    yield converting.finish(tail)
+
+
 def converted(content: bytes, target: str, size: int = 777) -> bytes:
     """A stored file in another transfer syntax; native pixel data are handed over in pieces of a size."""
     layout = samples.read(content)
@@ -52,7 +68,7 @@ def converted(content: bytes, target: str, size: int = 777) -> bytes:
     else:
         value = b"" if parts.head is None else content[parts.head : parts.tail]
         pieces = [value[at : at + size] for at in range(0, len(value), size)]
-    return b"".join(conversion.transcoded(head, transfer_syntax, target, parts, pieces, tail))
+    return b"".join(transcoded(head, transfer_syntax, target, parts, pieces, tail))
 
 
 def read(content: bytes) -> pydicom.Dataset:
@@ -498,7 +514,7 @@ def test_memory_does_not_grow_with_the_number_of_frames(target: str) -> None:
 
     converted(NATIVE, target)
     tracemalloc.start()
-    length = sum(map(len, conversion.transcoded(head, EXPLICIT, target, parts, pieces())))
+    length = sum(map(len, transcoded(head, EXPLICIT, target, parts, pieces())))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
