@@ -47,7 +47,7 @@ def element(tag: int, vr: str, value: bytes, length: int | None = None) -> bytes
     if vr not in LONG and length > _MAX_SHORT:
         vr = "UN"
     form = "<HH2s2xL" if vr in LONG else "<HH2sH"
-    return struct.pack(form, tag >> 16, tag & 0xFFFF, vr.encode("ascii"), length) + value
+    return struct.pack(form, tag >> 16, tag & 0xFFFF, vr.encode("latin_1"), length) + value
 
 
 def swapped(value: bytes, width: int) -> bytes:

@@ -193,6 +193,16 @@ def test_damaged_data_set_is_refused(data: bytes, dataset: dict[str, Any]) -> No
         list(explicit.rewritten(data, dataset, IMPLICIT))
 
 
+def test_vr_that_is_none_is_kept() -> None:
+    """Two bytes that name no VR stay what they are, whatever characters they would be."""
+    data = b"\x00\x08\x00\x60CS\x00\x02CT" + b"\x00\x09\x10\x01\xffI\x00\x02ab"
+    dataset = {"00080060": {"vr": "CS"}, "00091001": {"vr": "UN"}}
+
+    written = list(explicit.rewritten(data, dataset, BIG))
+
+    assert written[1:] == [(0x00091001, b"\x09\x00\x01\x10\xffI\x02\x00ab")]
+
+
 @given(st.binary(max_size=60), st.sampled_from([IMPLICIT, EXPLICIT, BIG]))
 def test_any_bytes_are_rewritten_or_refused(data: bytes, transfer_syntax: str) -> None:
     """And the walk ends."""
