@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -14,6 +15,9 @@ DEFAULT_PARTITION = "Microsoft.Default"
 
 MAX_FRAMES = 10_000
 """The most frames that one request may list; a list is bounded by the URL's length long before."""
+
+MAX_REPEATS = 10
+"""How often one request may list the same frame: each time costs as much as the first."""
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _PARTITION = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
@@ -97,7 +101,7 @@ def parse_frames(value: str) -> tuple[int, ...]:
     Raises
     ------
     BadRequest
-        It is not such a list, or has more than `MAX_FRAMES` entries.
+        It is not such a list, has more than `MAX_FRAMES` entries, or a frame more than `MAX_REPEATS` times.
     """
     items = value.split(",")
     if len(items) > MAX_FRAMES:
@@ -107,4 +111,10 @@ def parse_frames(value: str) -> tuple[int, ...]:
     for position, item in enumerate(items, 1):
         if not (item.isascii() and item.isdigit() and len(item) <= 10 and int(item) > 0):
             raise BadRequest(f"{{frames}} in the path: entry {position} is not a positive number")
-    return tuple(int(item) for item in items)
+    numbers = tuple(int(item) for item in items)
+    frame, times = Counter(numbers).most_common(1)[0]
+    if times > MAX_REPEATS:
+        raise BadRequest(
+            f"{{frames}} in the path lists frame {frame} {times} times; at most {MAX_REPEATS} are allowed"
+        )
+    return numbers

@@ -80,7 +80,7 @@ class FrameTable:
             return ((self.offset + start, (first + self.bits + 7 >> 3) - start),)
         low, high = self._firsts[frame - 1 : frame + 1] if self.counts else (frame - 1, frame)
         starts, lengths = self._starts, self.lengths
-        ranges = [(starts[number], lengths[number]) for number in range(low, high)]
+        ranges = [(starts[number] + number * ITEM_HEADER, lengths[number]) for number in range(low, high)]
         if self.trims and ranges:
             start, length = ranges[-1]
             ranges[-1] = (start, length - self.trims[frame - 1])
@@ -97,9 +97,8 @@ class FrameTable:
 
     @cached_property
     def _starts(self) -> array[int]:
-        """Offset of each fragment's payload."""
-        steps = (length + ITEM_HEADER for length in self.lengths)
-        return array("Q", accumulate(steps, initial=self.offset + ITEM_HEADER))
+        """Offset of each fragment's payload, without the item headers of the fragments before it."""
+        return array("Q", accumulate(self.lengths, initial=self.offset + ITEM_HEADER))
 
     @cached_property
     def _firsts(self) -> array[int]:

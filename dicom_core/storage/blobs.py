@@ -151,7 +151,9 @@ class Container:
     async def get(
         self, name: str, start: int, length: int | None, missing: Exception
     ) -> AsyncIterator[bytes]:
-        """Begin to read a range of a blob."""
+        """Begin to read a range of a blob; one of no bytes, which no Range header can name, without a request."""
+        if length == 0:
+            return _nothing()
         end = None if length is None else start + length
         return await self._client.stream(Kind.BLOB_READ, self._path(name), start, end, missing)
 
@@ -251,6 +253,11 @@ class BlobRenditions:
             return await self._container.get(blob, 0, None, ResourceNotFound("not rendered before"))
         except ResourceNotFound:
             return None
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 def _uids(resource: Resource) -> dict[str, str]:

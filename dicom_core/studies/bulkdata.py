@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dicom_core import resources
 from dicom_core.errors import ResourceNotFound
@@ -18,29 +21,28 @@ from dicom_core.web import media_types
 from dicom_core.web.media_types import EXPLICIT_VR_LITTLE_ENDIAN, Category, Offer
 from dicom_core.web.messages import Request, Response
 
+_LITTLE_THEN_ALL = (Columns.PIXELS, Columns.PIXELS | Columns.HEADER)
+"""What is read of a row for its frames; if they are transcoded, all of it once more: it may be another by then."""
+
 
 async def frames(request: Request, stores: Stores) -> Response:
     """Frames of an instance, in the order they were asked for (PS3.18 10.4.1.1.6)."""
     numbers = resources.parse_frames(request.variables["frames"])
     acceptable = media_types.negotiate(request, Category.FRAMES, single=len(numbers) == 1)
-    (row,) = await payloads.records(request, stores, Columns.PIXELS)
-    table = FrameTable.from_bytes(row.frames)
-    beyond = next((number for number in numbers if number > table.count), None)
-    if beyond is not None:
-        raise ResourceNotFound(
-            f"there is no frame {beyond}; of the instance's frames {table.count} can be had"
-        )
-    offer = acceptable.select(_pixel_syntax(row), targets=transcode.targets(row))
-    etag = payloads.etag_of(row.version, [offer])
-    if known := payloads.not_modified(request, etag):
-        return known
-    if not offer.transcoded:
-        return await _frames(request, stores.instances, row, offer, table, numbers)
+    for columns in _LITTLE_THEN_ALL:
+        (row,) = await payloads.records(request, stores, columns)
+        table = FrameTable.from_bytes(row.frames)
+        _check(table, numbers)
+        offer = acceptable.select(_pixel_syntax(row), targets=transcode.targets(row))
+        etag = payloads.etag_of(row.version, [offer])
+        if known := payloads.not_modified(request, etag):
+            return known
+        if not offer.transcoded:
+            return await _frames(request, stores.instances, row, offer, table, numbers)
     assert offer.transfer_syntax is not None
-    read = payloads.reader(stores.instances, row)
-    pieces = transcode.frames(stores, row, read, table, numbers, offer.transfer_syntax)
+    pieces = transcode.frames(stores.instances, row, table, numbers, offer.transfer_syntax)
     if offer.multipart:
-        return payloads.several([offer] * len(numbers), row.version, pieces)
+        return payloads.several([offer], row.version, pieces)
     fields = {"Content-Type": offer.content_type, "ETag": etag}
     return Response(200, fields, payloads.unnumbered(pieces))
 
@@ -77,54 +79,87 @@ async def pixel_data(request: Request, stores: Stores) -> Response:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """One part of an answer: bulk data, or a frame of encapsulated pixel data; and what it is called."""
+class _Value:
+    """Bulk data of an answer: one part, or one for each frame of encapsulated pixel data."""
 
     row: Instance
     path: str
-    number: int | None
     offer: Offer
+    frames: int
+
+
+class _Values:
+    """All bulk data of an answer; `parts` is how many they make. Of a part nothing is kept."""
+
+    __slots__ = ("_ends", "_values", "parts")
+
+    def __init__(self) -> None:
+        self._values: list[_Value] = []
+        self._ends: list[int] = []
+        self.parts = 0
+
+    def add(self, value: _Value) -> None:
+        """Put a value behind the others."""
+        self.parts += value.frames or 1
+        self._values.append(value)
+        self._ends.append(self.parts)
+
+    @property
+    def offers(self) -> list[Offer]:
+        """What is offered, in the order it comes first."""
+        return list(dict.fromkeys(value.offer for value in self._values))
+
+    def head(self, request: Request, index: int) -> dict[str, str]:
+        """The header fields of a part."""
+        at = bisect_right(self._ends, index)
+        value = self._values[at]
+        name = f"bulkdata/{value.path}"
+        if value.frames:
+            name = f"frames/{index - (self._ends[at] - value.frames) + 1}"
+        location = f"{request.url(value.row.resource)}/{name}"
+        return {"Content-Type": value.offer.content_type, "Content-Location": location}
+
+    async def contents(self, store: InstanceStore) -> Pieces:
+        """The bytes of the parts; of the frames of one instance in as few reads as they lie together."""
+        first = 0
+        for value in self._values:
+            read = payloads.reader(store, value.row)
+            if value.frames:
+                numbers = range(1, value.frames + 1)
+                pieces = payloads.frames(read, FrameTable.from_bytes(value.row.frames), numbers)
+            else:
+                pieces = payloads.numbered(await read(*value.row.bulkdata[value.path]))
+            async for index, piece in pieces:
+                yield first + index, piece
+            first += value.frames or 1
 
 
 async def _every(request: Request, stores: Stores, is_wanted: Callable[[str], bool]) -> Response:
     """Each value of bulk data as a part, with its Content-Location; of encapsulated pixel data each frame."""
     acceptable = media_types.negotiate(request, Category.BULKDATA, single=False)
     rows = await payloads.records(request, stores, Columns.PIXELS)
-    parts: list[_Part] = []
+    values = _Values()
     for row in rows:
+        await asyncio.sleep(0)  # the table may be long: others get their turn
         table = FrameTable.from_bytes(row.frames)
         for path in filter(is_wanted, row.bulkdata):
             offer = acceptable.select(_syntax(row, path))
-            numbers = range(1, table.count + 1) if _is_framed(path, table) else (None,)
-            parts += (_Part(row, path, number, offer) for number in numbers)
-    if not parts:
+            values.add(_Value(row, path, offer, table.count if _is_framed(path, table) else 0))
+    if not values.parts:
         raise ResourceNotFound(f"there is none in {request.resource.path}")
-    version, offers = payloads.version_of(request, rows), [part.offer for part in parts]
+    version, offers = payloads.version_of(request, rows), values.offers
     if known := payloads.not_modified(request, payloads.etag_of(version, offers)):
         return known
-    locations = [f"{request.url(part.row.resource)}/{_name(part)}" for part in parts]
-    return payloads.several(offers, version, _contents(stores.instances, parts), locations)
+    return payloads.several(offers, version, values.contents(stores.instances), partial(values.head, request))
 
 
-def _name(part: _Part) -> str:
-    return f"bulkdata/{part.path}" if part.number is None else f"frames/{part.number}"
-
-
-async def _contents(store: InstanceStore, parts: Sequence[_Part]) -> Pieces:
-    """The bytes of parts; of the frames of one instance in as few reads as they lie together."""
-    index = 0
-    while index < len(parts):
-        part = parts[index]
-        read = payloads.reader(store, part.row)
-        if part.number is None:
-            async for chunk in await read(*part.row.bulkdata[part.path]):
-                yield index, chunk
-            index += 1
-            continue
-        table = FrameTable.from_bytes(part.row.frames)
-        async for frame, piece in payloads.frames(read, table, range(1, table.count + 1)):
-            yield index + frame, piece
-        index += table.count
+def _check(table: FrameTable, numbers: Sequence[int]) -> None:
+    """Raise ResourceNotFound for a frame that there is not."""
+    beyond = next((number for number in numbers if number > table.count), None)
+    if beyond is not None:
+        raise ResourceNotFound(
+            f"there is no frame {beyond}; of the instance's frames {table.count} can be had"
+        )
 
 
 def _pixel_syntax(row: Instance) -> str:
@@ -154,7 +189,7 @@ async def _frames(
     read = payloads.reader(store, row)
     pieces = payloads.frames(read, table, numbers)
     if offer.multipart:
-        return payloads.several([offer] * len(numbers), row.version, pieces)
+        return payloads.several([offer], row.version, pieces)
     etag = payloads.etag_of(row.version, [offer])
     ranges = table.locate(numbers[0])
     if len(ranges) == 1 and table.aligned:

@@ -26,6 +26,12 @@ Read = Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
 Pieces = AsyncIterator[tuple[int, bytes]]
 """Bytes of the parts of an answer, each with the index of its part."""
 
+Head = Callable[[int], Mapping[str, str]]
+"""The header fields of a part, by its index."""
+
+AT_ONCE = 1000
+"""Frames that are planned together: what a frame costs in memory, it costs when it is its turn."""
+
 
 async def records(request: Request, stores: Stores, columns: Columns) -> list[Instance]:
     """The rows of the Target Resource.
@@ -70,35 +76,33 @@ async def single(
     """Some bytes as a single part, or the range of them that is asked for (RFC 9110 13.1.5, 14)."""
     start, length = location
     fields = {"Content-Type": offer.content_type, "ETag": etag, "Accept-Ranges": "bytes"}
-    asked = request.headers.get("range") if request.headers.get("if-range", etag) == etag else None
-    wanted = headers.parse_range(asked, length)
+    honoured = request.method == "GET" and request.headers.get("if-range", etag) == etag
+    wanted = headers.parse_range(request.headers.get("range") if honoured else None, length)
     status = 200
     if wanted is not None:
         fields["Content-Range"] = f"bytes {wanted[0]}-{sum(wanted) - 1}/{length}"
         start, length, status = start + wanted[0], wanted[1], 206
     fields["Content-Length"] = str(length)
-    return Response(status, fields, await read(start, length))
+    return Response(status, fields, await read(start, length) if length else b"")
 
 
-def several(offers: Sequence[Offer], version: str, pieces: Pieces, locations: Sequence[str] = ()) -> Response:
+def several(offers: Sequence[Offer], version: str, pieces: Pieces, head: Head | None = None) -> Response:
     """The parts as one multipart payload; what is offered of each may differ in its transfer syntax.
 
     Parameters
     ----------
-    locations
-        The Content-Location of each part, if they have any.
+    offers
+        Every offer that there is, in the order of the first part of each.
+    head
+        What stands before a part, asked for when it is its turn; None if the first offer is that of all.
     """
     boundary = _boundary(version, offers)
     fields = {
         "Content-Type": media_types.related(offers[0].media_type, boundary),
         "ETag": etag_of(version, offers),
     }
-    heads: Sequence[Mapping[str, str]] = [{"Content-Type": offer.content_type} for offer in offers]
-    if locations:
-        heads = [
-            {**head, "Content-Location": location} for head, location in zip(heads, locations, strict=True)
-        ]
-    return Response(200, fields, _encoded(boundary, heads, pieces))
+    of_all = {"Content-Type": offers[0].content_type}
+    return Response(200, fields, _encoded(boundary, head or (lambda index: of_all), pieces))
 
 
 def reader(store: InstanceStore, row: Instance) -> Read:
@@ -109,18 +113,21 @@ def reader(store: InstanceStore, row: Instance) -> Read:
 
 
 async def frames(read: Read, table: FrameTable, numbers: Sequence[int]) -> Pieces:
-    """The bytes of frames, in as few reads as they lie together."""
+    """The bytes of frames, in as few reads as they lie together, each of `AT_ONCE` at most."""
     if not table.aligned:
         async for index, piece in _shifted(read, table, numbers):
             yield index, piece
         return
     first = 0
-    for planned in pixels.plan(table, numbers):
-        cutter = pixels.Cutter(planned)
-        async for chunk in await read(planned.start, planned.length):
-            for index, piece in cutter.feed(chunk):
-                yield first + index, piece
-        first += len(planned.frames)
+    while first < len(numbers):
+        if first:
+            await asyncio.sleep(0)  # many small frames may lie in one chunk: others get their turn
+        for planned in pixels.plan(table, numbers[first : first + AT_ONCE]):
+            cutter = pixels.Cutter(planned)
+            async for chunk in await read(planned.start, planned.length):
+                for index, piece in cutter.feed(chunk):
+                    yield first + index, piece
+            first += len(planned.frames)
 
 
 async def whole(pieces: Pieces) -> Pieces:
@@ -137,9 +144,13 @@ async def whole(pieces: Pieces) -> Pieces:
 
 
 async def numbered(content: AsyncIterator[bytes], index: int = 0) -> Pieces:
-    """Bytes as those of one part."""
+    """Bytes as those of one part, which is there even if they are none."""
+    empty = True
     async for chunk in content:
+        empty = False
         yield index, chunk
+    if empty:
+        yield index, b""
 
 
 async def unnumbered(pieces: Pieces) -> AsyncIterator[bytes]:
@@ -162,13 +173,13 @@ def _boundary(version: str, offers: Sequence[Offer]) -> str:
     return hashlib.blake2b(f"{version}|{types}".encode(), digest_size=16).hexdigest()
 
 
-async def _encoded(boundary: str, heads: Sequence[Mapping[str, str]], pieces: Pieces) -> AsyncIterator[bytes]:
+async def _encoded(boundary: str, head: Head, pieces: Pieces) -> AsyncIterator[bytes]:
     encoder = multipart.Encoder(boundary)
     part = -1
     async for index, piece in pieces:
         if index != part:
             part = index
-            yield encoder.head(heads[index]) + piece
+            yield encoder.head(head(index)) + piece
         else:
             yield piece
     yield encoder.tail()

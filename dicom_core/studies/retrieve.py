@@ -27,27 +27,35 @@ from dicom_core.web.messages import Request, Response
 _CHUNK = 1 << 18
 """Bytes of metadata that are sent at once."""
 
+_LITTLE_THEN_ALL = (Columns.NONE, Columns.PIXELS)
+"""What is read of rows; if some are transcoded, all of it once more: they may be others by then."""
+
 
 async def instances(request: Request, stores: Stores) -> Response:
     """The instances of the Target Resource, as they were stored or transcoded (PS3.18 10.4.1.1.1)."""
     single = request.resource.level is Level.INSTANCE
     acceptable = media_types.negotiate(request, Category.INSTANCES, single=single)
-    rows = await payloads.records(request, stores, Columns.NONE)
-    offers = [acceptable.select(row.transfer_syntax, targets=transcode.targets(row)) for row in rows]
-    version = payloads.version_of(request, rows)
-    if offers[0].media_type == media_types.ZIP:
-        return _archive(request, stores.instances, rows, version, offers[0])
-    etag = payloads.etag_of(version, offers)
-    if known := payloads.not_modified(request, etag):
-        return known
-    if any(offer.transcoded for offer in offers):
-        rows = await stores.index.records(request.resource, Columns.PIXELS)
-        offers = [_possible(offer, row) for offer, row in zip(offers, rows, strict=True)]
+    for columns in _LITTLE_THEN_ALL:
+        rows = await payloads.records(request, stores, columns)
+        offers = [acceptable.select(row.transfer_syntax, targets=transcode.targets(row)) for row in rows]
+        version = payloads.version_of(request, rows)
+        zipped = next((offer for offer in offers if offer.media_type == media_types.ZIP), None)
+        if zipped is not None:
+            return _archive(request, stores.instances, rows, version, zipped)
+        etag = payloads.etag_of(version, offers)
+        if known := payloads.not_modified(request, etag):
+            return known
+        if not any(offer.transcoded for offer in offers):
+            break
+    given = [_possible(offer, row) for offer, row in zip(offers, rows, strict=True)]
     if offers[0].multipart:
-        return payloads.several(offers, version, _instances(stores.instances, rows, offers))
+        pieces = _instances(stores.instances, rows, given)
+        return payloads.several(
+            offers, version, pieces, lambda index: {"Content-Type": given[index].content_type}
+        )
     if offers[0].transcoded:
-        fields = {"Content-Type": offers[0].content_type, "ETag": etag}
-        return Response(200, fields, await _content(stores.instances, rows[0], offers[0]))
+        fields = {"Content-Type": given[0].content_type, "ETag": etag}
+        return Response(200, fields, await _content(stores.instances, rows[0], given[0]))
     read = partial(stores.instances.get, rows[0].partition, rows[0].version)
     return await payloads.single(request, offers[0], etag, read, (0, rows[0].length))
 
@@ -68,7 +76,7 @@ async def metadata(request: Request, stores: Stores) -> Response:
         return known
     texts = (json.absolute(json.unpack(row.header), request.url(row.resource)) for row in rows)
     if offer.multipart:
-        return payloads.several([offer] * len(rows), version, _documents(texts))
+        return payloads.several([offer], version, _documents(texts))
     fields = {"Content-Type": offer.content_type, "ETag": etag}
     if as_xml:
         return Response(200, fields, native.document(orjson.loads(next(texts))))

@@ -45,9 +45,11 @@ async def test_put_again_keeps_the_first(stores: Stores) -> None:
     assert await read(stores, version) == b"first"
 
 
-@pytest.mark.parametrize(("start", "length"), [(0, 1), (5, 10), (90, 10), (99, 1), (7, None)])
+@pytest.mark.parametrize(
+    ("start", "length"), [(0, 1), (5, 10), (90, 10), (99, 1), (7, None), (5, 0), (0, 0), (100, 0)]
+)
 async def test_get_reads_a_range(stores: Stores, start: int, length: int | None) -> None:
-    """A range is part of `get`; an open one reads to the end."""
+    """A range is part of `get`; an open one reads to the end, one of no bytes nothing."""
     version, content = new_version(), os.urandom(100)
     await stores.instances.put(RESOURCE, version, [content])
 

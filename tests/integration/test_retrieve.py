@@ -19,6 +19,7 @@ from tests.dicomweb import ANY_SYNTAX, DICOM_JSON, SINGLE, Stored, get, made, pa
 EXPLICIT, JPEG_2000 = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90"
 JPEG_XL = "1.2.840.10008.1.2.4.110"
 OCTETS = "application/octet-stream"
+MPEG4 = "1.2.840.10008.1.2.4.102"
 SHIPPED = Path(pydicom.__file__).parent / "data" / "test_files"
 
 AS_STORED = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
@@ -59,6 +60,20 @@ def jpeg_2000() -> Stored:
     for old, uid in zip(own, new, strict=True):
         content = content.replace(old.encode(), uid.encode())
     return Stored(new[0], new[1], new[2], content)
+
+
+def mpeg4(study: str) -> Stored:
+    """A video, which can be had as it is stored only."""
+    series, instance = instances.uid(), instances.uid()
+    dataset = pydicom.dcmread(BytesIO(instances.file(study, series, instance)))
+    dataset.file_meta.TransferSyntaxUID = MPEG4
+    items = (b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in (b"", bytes(10)))
+    dataset.PixelData = b"".join(items)
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    content = BytesIO()
+    dataset.save_as(content)
+    return Stored(study, series, instance, content.getvalue())
 
 
 def dicom_part(syntax: str) -> str:
@@ -350,6 +365,15 @@ def test_frame_beyond_the_last(service: str, kept: Kept, numbers: str, first: in
     assert (answer.status_code, answer.text) == (404, text)
 
 
+def test_frame_listed_too_often(service: str, kept: Kept) -> None:
+    """Each frame may be listed ten times; each time costs what the first one does."""
+    url = f"{service}/{kept.frames.path}/frames"
+
+    assert len(parts_of(get(f"{url}/1,{','.join('2' * 10)}"))) == 11
+    answer = get(f"{url}/1,{','.join('2' * 11)}")
+    assert (answer.status_code, "frame 2" in answer.text) == (400, True)
+
+
 def test_frames_of_no_image(service: str) -> None:
     """An instance without pixel data has no frames."""
     one = made(PixelData=None)
@@ -492,6 +516,15 @@ def test_range_outside(service: str, kept: Kept, asked: str) -> None:
     answer = get(f"{service}/{kept.frames.path}/frames/3", OCTETS, Range=asked)
 
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, "bytes */32")
+
+
+def test_range_of_head_is_not_looked_at(service: str, kept: Kept) -> None:
+    """Range is defined for GET alone (RFC 9110 14.2)."""
+    url = f"{service}/{kept.frames.path}/frames/3"
+
+    answer = requests.head(url, headers={"Accept": OCTETS, "Range": "bytes=0-1"}, timeout=30)
+
+    assert (answer.status_code, answer.headers.get("Content-Range")) == (200, None)
 
 
 def test_range_of_what_was_replaced(service: str, kept: Kept) -> None:
@@ -764,7 +797,31 @@ def test_zip(service: str, kept: Kept, ask: str) -> None:
     assert get(url, "application/zip", **{"If-None-Match": answer.headers["ETag"]}).status_code == 304
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.80", MPEG4])
+def test_zip_where_one_instance_is_acceptable_no_other_way(service: str, syntax: str) -> None:
+    """An answer has one media type: if an instance can be had in a zip only, all are, as they were stored."""
+    image = made()
+    video = mpeg4(image.study)
+    dicomweb.keep(service, image, video)
+    accept = f'multipart/related; type="application/dicom"; transfer-syntax={syntax}, application/zip;q=0.5'
+
+    answer = get(f"{service}/studies/{image.study}", accept)
+
+    assert answer.headers["Content-Type"] == "application/zip"
+    with ZipFile(BytesIO(answer.content)) as archive:
+        for one in (image, video):
+            assert archive.read(f"{one.series}/{one.instance}.dcm") == one.content
+
+
 @pytest.mark.parametrize("path", RESOURCES)
 def test_answers_are_kept_by_the_client_only_and_asked_for_again(service: str, kept: Kept, path: str) -> None:
     """No proxy keeps patients' data, and no browser shows what was replaced (RFC 9111 5.2.2)."""
     assert get(f"{service}/{kept.frames.path}{path}").headers["Cache-Control"] == "private, no-cache"
+
+
+@pytest.mark.parametrize("path", RESOURCES)
+def test_head_says_no_length_of_what_is_known(service: str, kept: Kept, path: str) -> None:
+    """A 304 may only have the length that the 200 would have (RFC 9110 8.6)."""
+    head = requests.head(f"{service}/{kept.frames.path}{path}", headers={"If-None-Match": "*"}, timeout=30)
+
+    assert (head.status_code, head.headers.get("Content-Length")) == (304, None)
