@@ -121,7 +121,9 @@ class TableIndex:
         assert resource.study is not None
         partition = rows.partition_key(resource.partition, resource.study)
         if resource.series is not None:
-            row = await self._studies.get(partition, rows.series_key(resource.series), packing.POINTER_COLUMNS)
+            row = await self._studies.get(
+                partition, rows.series_key(resource.series), packing.POINTER_COLUMNS
+            )
             found = [] if row is None else [packing.pointed(row, resource.partition)]
         else:
             found = await packing.pointers(self._studies, partition, resource.partition)

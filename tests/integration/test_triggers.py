@@ -18,7 +18,7 @@ from dicom_core.resources import Resource
 from tests import dicomweb, instances
 from tests.integration.test_large_objects import IMAGE, MIB, image
 from tests.serving import ROOT, Service, served, storage_settings
-from tests.storage import contents, opened
+from tests.storage import opened
 from tools.local_host import azurite as emulator
 
 pytestmark = pytest.mark.azurite
