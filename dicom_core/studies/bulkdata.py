@@ -8,13 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from dicom_core import resources
+from dicom_core import attributes, resources
 from dicom_core.errors import ResourceNotFound
 from dicom_core.ports import InstanceStore, Stores
 from dicom_core.record import Columns, Instance
 from dicom_core.representations import frames as pixels
 from dicom_core.representations.frames import FrameTable
 from dicom_core.representations.instances import IMPLICIT_LITTLE, is_deflated
+from dicom_core.representations.rendered_types import DOCUMENT
+from dicom_core.resources import Level
 from dicom_core.studies import payloads, transcode
 from dicom_core.studies.payloads import Pieces
 from dicom_core.web import media_types
@@ -50,12 +52,13 @@ async def frames(request: Request, stores: Stores) -> Response:
 async def bulkdata(request: Request, stores: Stores) -> Response:
     """The value that a BulkDataURI of the metadata stands for (PS3.18 10.4.1.1.5)."""
     acceptable = media_types.negotiate(request, Category.BULKDATA, single=True)
-    (row,) = await payloads.records(request, stores, Columns.PIXELS)
+    (row,) = await payloads.records(request, stores, Columns.PIXELS | Columns.INSTANCE)
     path = request.variables.get("bulkdata", "")
     location = row.bulkdata.get(path)
     if location is None:
         raise ResourceNotFound("there is no such bulk data in the instance")
-    offer, table = acceptable.select(_syntax(row, path)), FrameTable.from_bytes(row.frames)
+    offer = acceptable.select(_syntax(row, path), document=_document(row, path))
+    table = FrameTable.from_bytes(row.frames)
     etag = payloads.etag_of(row.version, [offer])
     if known := payloads.not_modified(request, etag):
         return known
@@ -160,6 +163,12 @@ def _check(table: FrameTable, numbers: Sequence[int]) -> None:
         raise ResourceNotFound(
             f"there is no frame {beyond}; of the instance's frames {table.count} can be had"
         )
+
+
+def _document(row: Instance, path: str) -> str | None:
+    """What an encapsulated document says it is: MIME Type of Encapsulated Document (0042,0012)."""
+    said = attributes.values_of(row.attributes.get(Level.INSTANCE, {}), "00420012")
+    return str(said[0]) if path == DOCUMENT and said else None
 
 
 def _pixel_syntax(row: Instance) -> str:

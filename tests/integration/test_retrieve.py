@@ -825,3 +825,33 @@ def test_head_says_no_length_of_what_is_known(service: str, kept: Kept, path: st
     head = requests.head(f"{service}/{kept.frames.path}{path}", headers={"If-None-Match": "*"}, timeout=30)
 
     assert (head.status_code, head.headers.get("Content-Length")) == (304, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "accept", "media_type"),
+    [
+        ("application/pdf", "application/pdf", "application/pdf"),
+        ("application/pdf", 'multipart/related; type="application/pdf"', "application/pdf"),
+        ("application/pdf", OCTETS, f"{OCTETS}; transfer-syntax={EXPLICIT}"),
+        ("text/html", "text/html", None),
+    ],
+)
+def test_encapsulated_document(service: str, said: str, accept: str, media_type: str | None) -> None:
+    """It is given as what it says it is, to who asks for that; as a page of this origin never (PS3.3 C.24.2)."""
+    content = b"%PDF-1.7" + bytes(2000)
+    one = made(
+        SOPClassUID="1.2.840.10008.5.1.4.1.1.104.1",
+        PixelData=None,
+        MIMETypeOfEncapsulatedDocument=said,
+        EncapsulatedDocument=content,
+    )
+    dicomweb.keep(service, one)
+
+    answer = get(f"{service}/{one.path}/bulkdata/00420011", accept)
+
+    if media_type is None:
+        assert answer.status_code == 406
+    elif accept.startswith("multipart"):
+        assert parts_of(answer) == [(f"Content-Type: {media_type}", content)]
+    else:
+        assert (answer.headers["Content-Type"], answer.content) == (media_type, content)
