@@ -3,6 +3,7 @@
 # make test    every test but the slow ones; PYTEST_ARGS="-k store" for some
 # make test-all   every test
 # make check   format, lint, types, imports
+# make audit   what is known against the pinned packages; asks pypi.org
 # make bench   what the service costs; BENCH_ARGS="--only store" for some
 # make bench-peer   the same beside Orthanc, where Debian's orthanc and orthanc-dicomweb are installed
 # make bench-search   what searches cost in archives of several sizes; BENCH_ARGS="--sizes 1000" for one
@@ -24,7 +25,7 @@ MODELS = .tools/.models
 
 TOOLS = $(AZURITE) $(DEVELOP) $(WORKER) $(VIEWER) $(CLIENTS) $(MODELS)
 
-.PHONY: run viewer test test-all check bench bench-peer bench-search setup clean
+.PHONY: run viewer test test-all check audit bench bench-peer bench-search setup clean
 
 run: $(AZURITE) $(RUN)
 	@exec .venv/bin/python -m tools.local_host $(APP)
@@ -43,6 +44,11 @@ check: $(DEVELOP)
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+audit:
+	python3 -m venv .tools/audit
+	.tools/audit/bin/pip install --quiet pip-audit==2.10.1
+	.tools/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements.txt
 
 bench: $(DEVELOP) $(AZURITE)
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
