@@ -41,11 +41,19 @@ async def open_stores(settings: Settings) -> Stores:
         await provision.create(account)
     blobs, tables = clients(account)
     _tune_collector()
-    instances, derived = Container(blobs, "dicom"), Container(blobs, "derived")
+    return Stores(
+        BlobStore(Container(blobs, "dicom")),
+        index(settings, blobs, tables),
+        BlobDropZone(blobs),
+        BlobRenditions(Container(blobs, "derived")),
+    )
+
+
+def index(settings: Settings, blobs: Client, tables: Client) -> TableIndex:
+    """Make the index of an account."""
     retention = settings.retention_hours * 3600.0
     base_url = f"{public_url(settings, {}, 'http')}/v{VERSIONS[-1]}"
-    index = TableIndex(tables, instances, derived, retention, base_url)
-    return Stores(BlobStore(instances), index, BlobDropZone(blobs), BlobRenditions(derived))
+    return TableIndex(tables, Container(blobs, "dicom"), Container(blobs, "derived"), retention, base_url)
 
 
 def guard(settings: Settings) -> Guard:

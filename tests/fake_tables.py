@@ -78,7 +78,7 @@ class Service:
         index = TableIndex(cast(Client, None), self.instances, self.derived, retention)
         index._studies, index._pending = self.table("studies"), self.table("pending")
         index._search, index._due = self.table("search"), self.table("due")
-        index._hints = Hints(index._studies, index._pending, index._index)
+        index._hints = Hints(index._studies, index._pending, index.index)
         return index
 
     def rows(self, name: str, partition: str) -> Partition:

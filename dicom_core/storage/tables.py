@@ -65,7 +65,7 @@ class TableIndex:
         self._derived = derived
         self._retention = retention
         self._packer = Packer(derived, self.records, base_url)
-        self._hints = Hints(self._studies, self._pending, self._index)
+        self._hints = Hints(self._studies, self._pending, self.index)
 
     async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
         """Insert the journal's row of a transaction; a search from now on looks at its study."""
@@ -156,7 +156,8 @@ class TableIndex:
         )
         await Sweep(self._studies, self._pending, indexer, forgetting).run()
 
-    async def _index(self, partition: str, study: str) -> bool:
+    async def index(self, partition: str, study: str) -> bool:
+        """Index a study; False if it is being indexed already, or was changed meanwhile."""
         return await self._indexer().index(partition, study)
 
     def _indexer(self) -> Indexer:

@@ -14,12 +14,14 @@ from typing import Any
 import orjson
 import pytest
 from azure.core.credentials import AzureNamedKeyCredential
+from azure.data.tables import TableClient
 from azure.data.tables.aio import TableServiceClient
 
 from dicom_core import bootstrap
 from dicom_core.ports import Stores
 from dicom_core.record import Columns
 from dicom_core.resources import DEFAULT_PARTITION, Resource
+from dicom_core.settings import Settings
 from dicom_core.storage import provision, rebuilding
 from dicom_core.storage.blobs import Container, blob_name
 from dicom_core.storage.rebuilding import Fate
@@ -73,7 +75,8 @@ async def lose(connection_string: str, *tables: str) -> None:
 async def rebuilt(connection_string: str, **options: Any) -> tuple[int, Counter[Fate]]:
     """Rebuild; the exit code, and what became of the blobs."""
     progress = Progress()
-    code = await rebuild(account(connection_string), Options(**{"settled": -60.0, **options}), progress)
+    settings = Settings.from_environment({"DicomStorage": connection_string})
+    code = await rebuild(settings, Options(**{"settled": -60.0, **options}), progress)
     return code, progress.summary.counts
 
 
@@ -232,6 +235,18 @@ async def test_lost_index_comes_back(connection_string: str, stores: Stores) -> 
     assert await everything(stores, studies) == before
 
 
+async def test_what_was_restored_is_forgotten_when_it_is_due(connection_string: str, stores: Stores) -> None:
+    """The command indexes as the service does: each study is noted as one that has something to forget later."""
+    studies = await filled(stores)
+    await lose(connection_string, *TABLES)
+
+    await rebuilt(connection_string)
+
+    with TableClient.from_connection_string(connection_string, "due") as due:
+        noted = {row["RowKey"].rpartition("|")[2] for row in due.list_entities()}
+    assert noted >= set(studies)
+
+
 async def test_prices(connection_string: str, stores: Stores) -> None:
     """One instance: a list, a look at its blob and its bytes, 4 table requests; of what is there, 2 of these."""
     await post(stores, file())
@@ -258,7 +273,7 @@ async def test_resumes_where_it_was(
         await post(stores, file())
     await lose(connection_string, *TABLES)
     kept = tmp_path / "checkpoint.json"
-    of = account(connection_string)
+    of = Settings.from_environment({"DicomStorage": connection_string})
     options = Options(settled=-60.0, resume=str(kept), no_index=True)
     running = asyncio.create_task(rebuild(of, options, Progress()))
     while not (kept.exists() and orjson.loads(kept.read_bytes())["counts"]):

@@ -20,7 +20,6 @@ from dicom_core.errors import StorageUnavailable
 from dicom_core.settings import IdentityAccount, Settings, SettingsError, SharedKeyAccount
 from dicom_core.storage import rebuilding, reindexing
 from dicom_core.storage.blobs import Container
-from dicom_core.storage.indexing import Indexer
 from dicom_core.storage.rebuilding import Fate, Rebuild
 from dicom_core.storage.rest import Client
 from dicom_core.storage.table_service import Table
@@ -84,9 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     progress = Progress()
     try:
-        account = Settings.from_environment(_environment()).account
-        print(f"Rebuilding {account.blobs} and {account.tables}", file=sys.stderr)
-        code = asyncio.run(rebuild(account, options, progress))
+        settings = Settings.from_environment(_environment())
+        print(f"Rebuilding {settings.account.blobs} and {settings.account.tables}", file=sys.stderr)
+        code = asyncio.run(rebuild(settings, options, progress))
     except (SettingsError, StartUpError, CheckpointError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -101,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-async def rebuild(account: SharedKeyAccount | IdentityAccount, options: Options, progress: Progress) -> int:
+async def rebuild(settings: Settings, options: Options, progress: Progress) -> int:
     """Rebuild, and count what became of the blobs; the exit code.
 
     Raises
@@ -111,8 +110,8 @@ async def rebuild(account: SharedKeyAccount | IdentityAccount, options: Options,
     CheckpointError
         The file to go on from cannot be used.
     """
-    async with _opened(account) as (blobs, tables):
-        studies, pending, search = (Table(tables, name) for name in ("studies", "pending", "search"))
+    async with _opened(settings.account) as (blobs, tables):
+        studies, pending = Table(tables, "studies"), Table(tables, "pending")
         left = 0
         async with _shown(progress):
             if options.index_only:
@@ -121,7 +120,7 @@ async def rebuild(account: SharedKeyAccount | IdentityAccount, options: Options,
                 await _restore(blobs, studies, pending, options, progress)
             if not options.no_index:
                 progress.phase, progress.done = "studies indexed", 0
-                index = Indexer(studies, pending, search).index
+                index = bootstrap.index(settings, blobs, tables).index
                 left = await reindexing.index_all(index, pending, progress.note_left, options.partition)
     return _told(progress.summary, left)
 

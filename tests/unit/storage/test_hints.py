@@ -65,7 +65,7 @@ class World:
 
     def worker(self) -> Hints:
         """What another worker has."""
-        return Hints(self.index._studies, self.index._pending, self.index._index)
+        return Hints(self.index._studies, self.index._pending, self.index.index)
 
     def run(self, body: Awaitable[None]) -> None:
         """Run to the end, in no time."""
