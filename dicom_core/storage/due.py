@@ -244,20 +244,20 @@ class Due:
         """Delete search rows and packed metadata under the claim of the study, as an index run writes them."""
         claimed = replace(state, claim=versions.new_transaction(), claimed_at=time.time())
         claimed = await self._put_state(key, claimed)
-        for keyword in dict.fromkeys(keyword for keyword, _ in places):
-            deletions = [
-                Operation(Action.DELETE, place[1], etag=state.rows[place].etag)
-                for place in places
-                if place[0] == keyword
-            ]
+        by_keyword: dict[str, list[Operation]] = {}
+        for place in places:
+            deletion = Operation(Action.DELETE, place[1], etag=state.rows[place].etag)
+            by_keyword.setdefault(place[0], []).append(deletion)
+        for keyword, deletions in by_keyword.items():
             for start in range(0, len(deletions), MAX_OPERATIONS):
                 batch = deletions[start : start + MAX_OPERATIONS]
-                await _delete_what_is_left(self._search, search.partition_key(partition, keyword), batch)
+                await self._search.delete(search.partition_key(partition, keyword), batch)
         await _delete_all(self._derived, [packing.blob_name(partition, name) for name in packed])
+        gone = {*places, *packed}
         left = replace(
             claimed,
-            rows={place: written for place, written in state.rows.items() if place not in places},
-            packed=tuple(name for name in state.packed if name not in packed),
+            rows={place: written for place, written in state.rows.items() if place not in gone},
+            packed=tuple(name for name in state.packed if name not in gone),
             claim="",
         )
         return await self._put_state(key, left)
@@ -281,18 +281,6 @@ class Due:
 def _is_settled(decision: Entity) -> bool:
     """Say if no one waits for a decision any more: the indexer has seen it."""
     return bool(decision.get("retired"))
-
-
-async def _delete_what_is_left(table: Table, partition: str, deletions: Sequence[Operation]) -> None:
-    """Delete rows in one batch; one by one if some are gone already."""
-    try:
-        await table.transact(partition, deletions)
-    except Conflict as conflict:
-        if conflict.status != 404:
-            raise
-        if len(deletions) > 1:
-            for deletion in deletions:
-                await _delete_what_is_left(table, partition, [deletion])
 
 
 async def _delete_all(container: Container, names: Sequence[str]) -> None:

@@ -19,7 +19,6 @@ from dicom_core.storage.table_service import (
     MAX_OPERATIONS,
     MAX_PROPERTY_BYTES,
     Action,
-    Conflict,
     Entity,
     Operation,
     Table,
@@ -75,7 +74,7 @@ async def among(pending: Table, partition: str, transactions: Collection[str]) -
 
 async def forget(pending: Table, partition: str, study: str, transaction: str) -> None:
     """Remove a row that came back after its transaction had been retired."""
-    await _remove(pending, f"{partition}|{_SHARD}", [f"{transaction}|{study}"])
+    await _remove(pending, partition, [f"{transaction}|{study}"])
 
 
 async def retire(
@@ -84,21 +83,16 @@ async def retire(
     """Remove the rows of transactions whose decisions have been seen, then say so in the decisions; in this order."""
     for start in range(0, len(transactions), MAX_OPERATIONS):
         names = transactions[start : start + MAX_OPERATIONS]
-        await _remove(pending, f"{partition}|{_SHARD}", [f"{name}|{study}" for name in names])
+        await _remove(pending, partition, [f"{name}|{study}" for name in names])
         merged = [
             Operation(Action.MERGE, rows.change_key(name), {"retired": True}, etag="*") for name in names
         ]
         await studies.transact(rows.partition_key(partition, study), merged)
 
 
-async def _remove(pending: Table, shard: str, keys: Sequence[str]) -> None:
-    """Delete rows in one batch; one by one if some are gone already."""
+async def _remove(pending: Table, partition: str, keys: Sequence[str]) -> None:
     deletions = [Operation(Action.DELETE, key, etag="*") for key in keys]
-    try:
-        await pending.transact(shard, deletions)
-    except Conflict:
-        for deletion in deletions if len(deletions) > 1 else ():
-            await _remove(pending, shard, [deletion.row])
+    await pending.delete(f"{partition}|{_SHARD}", deletions)
 
 
 def unhinted(text: str | None) -> dict[Level, Dataset] | None:

@@ -167,6 +167,24 @@ class Table:
                 break
         raise StorageUnavailable(f"storage refused a transaction (status {failed})")
 
+    async def delete(self, partition: str, deletions: Sequence[Operation]) -> None:
+        """Delete entities of one partition in one transaction; one by one if some are gone already.
+
+        Raises
+        ------
+        Conflict
+            One is of another version.
+        StorageUnavailable
+            As `transact`.
+        """
+        try:
+            await self.transact(partition, deletions)
+        except Conflict as conflict:
+            if conflict.status != 404:
+                raise
+            for deletion in deletions if len(deletions) > 1 else ():
+                await self.delete(partition, [deletion])
+
     def _entity(self, partition: str, row: str) -> str:
         return f"/{self._name}(PartitionKey='{_quoted(partition)}',RowKey='{_quoted(row)}')"
 

@@ -143,14 +143,14 @@ async def whole(pieces: Pieces) -> Pieces:
         yield part, b"".join(kept)
 
 
-async def numbered(content: AsyncIterator[bytes], index: int = 0) -> Pieces:
+async def numbered(content: AsyncIterator[bytes]) -> Pieces:
     """Bytes as those of one part, which is there even if they are none."""
     empty = True
     async for chunk in content:
         empty = False
-        yield index, chunk
+        yield 0, chunk
     if empty:
-        yield index, b""
+        yield 0, b""
 
 
 async def unnumbered(pieces: Pieces) -> AsyncIterator[bytes]:
