@@ -84,7 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Progress()
     try:
         settings = Settings.from_environment(_environment())
-        print(f"Rebuilding {settings.account.blobs} and {settings.account.tables}", file=sys.stderr)
         code = asyncio.run(rebuild(settings, options, progress))
     except (SettingsError, StartUpError, CheckpointError) as error:
         print(error, file=sys.stderr)
@@ -110,6 +109,7 @@ async def rebuild(settings: Settings, options: Options, progress: Progress) -> i
     CheckpointError
         The file to go on from cannot be used.
     """
+    print(f"Rebuilding {settings.account.blobs} and {settings.account.tables}", file=sys.stderr)
     async with _opened(settings.account) as (blobs, tables):
         studies, pending = Table(tables, "studies"), Table(tables, "pending")
         left = 0
