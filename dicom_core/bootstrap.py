@@ -41,11 +41,13 @@ async def open_stores(settings: Settings) -> Stores:
         await provision.create(account)
     blobs, tables = clients(account)
     _tune_collector()
+    opened = index(settings, blobs, tables)
     return Stores(
         BlobStore(Container(blobs, "dicom")),
-        index(settings, blobs, tables),
+        opened,
         BlobDropZone(blobs),
         BlobRenditions(Container(blobs, "derived")),
+        opened.feed,
     )
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
+from dicom_core.changes import Change
 from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
@@ -142,6 +144,27 @@ class StudyIndex(Protocol):
         """Finish what others left: index what was stored, decide what was broken off; run by a timer."""
 
 
+class ChangeFeed(Protocol):
+    """Tells every change once, in one order for all; each read tells what was committed before it was called."""
+
+    async def after(self, sequence: int, most: int) -> list[Change]:
+        """The changes that follow a sequence number, in their order; at most so many."""
+
+    async def between(
+        self, start: datetime | None, end: datetime | None, offset: int, most: int
+    ) -> list[Change]:
+        """The changes of the times from `start`, and before `end`, less the first `offset`; at most so many.
+
+        No later change will have a time before `end`, if that is not in the future.
+        """
+
+    async def of_study(self, partition: str, study: str, first: int, last: int) -> list[Change]:
+        """The changes of a study from one sequence number to another, both included."""
+
+    async def latest(self) -> Change | None:
+        """The change told last; None if none ever was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """A file in the drop zone; `state` tells it from another that takes its place under the same name."""
@@ -184,3 +207,4 @@ class Stores:
     index: StudyIndex
     drop_zone: DropZone
     renditions: Renditions
+    feed: ChangeFeed

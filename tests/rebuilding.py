@@ -40,7 +40,9 @@ class Account:
     @property
     def stores(self) -> Stores:
         """The ports; nothing here takes files from the drop zone."""
-        return Stores(BlobStore(self.instances), self.index, cast(DropZone, None), MemoryRenditions())
+        return Stores(
+            BlobStore(self.instances), self.index, cast(DropZone, None), MemoryRenditions(), self.index.feed
+        )
 
     async def post(self, *files: bytes) -> int:
         """Store files; the status."""

@@ -80,7 +80,7 @@ async def opened(connection_string: str, faults: Faults | None = None) -> AsyncI
     try:
         dicom, derived = Container(blobs, "dicom"), Container(blobs, "derived")
         index = TableIndex(tables, dicom, derived, retention=3600.0)
-        yield Stores(BlobStore(dicom), index, BlobDropZone(blobs), BlobRenditions(derived))
+        yield Stores(BlobStore(dicom), index, BlobDropZone(blobs), BlobRenditions(derived), index.feed)
     finally:
         await asyncio.gather(blobs.close(), tables.close())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from dicom_core import access_paths, record
+from dicom_core.changes import Action, Change
 from dicom_core.errors import ResourceNotFound, StorageUnavailable
 from dicom_core.ports import Committed, Dropped, Outcome, Packed, Transaction
 from dicom_core.query import Page, Query
@@ -70,6 +72,7 @@ class MemoryIndex:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], dict[tuple[str, str], Instance]] = {}
+        self.changes: list[Change] = []
 
     async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
         """Nothing to journal: a search looks at every study."""
@@ -91,6 +94,7 @@ class MemoryIndex:
             outcome = _outcome(instance, standing, upsert)
             if outcome is Outcome.STORED:
                 rows[key] = instance
+                self._tell(Action.CREATE if standing is None else Action.UPDATE, instance)
             outcomes[instance.version] = Committed(outcome, standing.version if standing else None)
         return outcomes
 
@@ -98,8 +102,8 @@ class MemoryIndex:
         """Forget the rows in scope."""
         rows = self.rows.get((transaction.partition, transaction.study), {})
         gone = [key for key in rows if _in_scope(key, resource)]
-        for key in gone:
-            del rows[key]
+        for key in sorted(gone):
+            self._tell(Action.DELETE, rows.pop(key))
         return len(gone)
 
     async def records(self, resource: Resource, columns: Columns) -> list[Instance]:
@@ -135,6 +139,48 @@ class MemoryIndex:
 
     async def sweep(self) -> None:
         """Nothing is left to finish."""
+
+    def _tell(self, action: Action, instance: Instance) -> None:
+        now = datetime.now(UTC)
+        time = max(now, self.changes[-1].time) if self.changes else now
+        sequence = len(self.changes) + 1
+        self.changes.append(
+            Change(sequence, time, action, instance.resource, instance.version, instance.sop_class)
+        )
+
+
+class MemoryFeed:
+    """`ChangeFeed` over the changes that an index lists."""
+
+    def __init__(self, index: MemoryIndex | None = None) -> None:
+        self._changes: list[Change] = [] if index is None else index.changes
+
+    async def after(self, sequence: int, most: int) -> list[Change]:
+        """Cut them out of the list."""
+        return self._changes[sequence : sequence + most]
+
+    async def between(
+        self, start: datetime | None, end: datetime | None, offset: int, most: int
+    ) -> list[Change]:
+        """Look at all of them; a clock never goes back here."""
+        found = [
+            change
+            for change in self._changes
+            if (start is None or start <= change.time) and (end is None or change.time < end)
+        ]
+        return found[offset : offset + most]
+
+    async def of_study(self, partition: str, study: str, first: int, last: int) -> list[Change]:
+        """Look at all of them."""
+        return [
+            change
+            for change in self._changes[max(first - 1, 0) : last]
+            if (change.resource.partition, change.resource.study) == (partition, study)
+        ]
+
+    async def latest(self) -> Change | None:
+        """The last of the list."""
+        return self._changes[-1] if self._changes else None
 
 
 class MemoryDropZone:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
 from dicom_core.errors import StorageUnavailable
-from dicom_core.ports import Committed, Packed, Transaction
+from dicom_core.ports import ChangeFeed, Committed, Packed, Transaction
 from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
@@ -24,6 +24,7 @@ from dicom_core.storage.due import Due
 from dicom_core.storage.finding import Finder
 from dicom_core.storage.hints import Hints
 from dicom_core.storage.indexing import Indexer
+from dicom_core.storage.memory import MemoryFeed
 from dicom_core.storage.packing import Packer
 from dicom_core.storage.removal import Removal
 from dicom_core.storage.rest import Client
@@ -65,6 +66,7 @@ class TableIndex:
         self._derived = derived
         self._retention = retention
         self._packer = Packer(derived, self.records, base_url)
+        self.feed: ChangeFeed = MemoryFeed()
         self._hints = Hints(self._studies, self._pending, self.index)
 
     async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:

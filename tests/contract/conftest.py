@@ -13,7 +13,7 @@ from dicom_core.settings import Settings
 from dicom_core.storage import provision
 from dicom_core.storage.blobs import BlobRenditions, BlobStore, Container
 from dicom_core.storage.drop_zone import BlobDropZone
-from dicom_core.storage.memory import MemoryDropZone, MemoryIndex, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryIndex, MemoryRenditions, MemoryStore
 from dicom_core.storage.rest import Kind, tally
 from dicom_core.storage.tables import TableIndex
 from tests.fake_tables import Service
@@ -28,7 +28,7 @@ async def azure_stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     blobs, tables = bootstrap.clients(account)
     dicom, derived = Container(blobs, "dicom"), Container(blobs, "derived")
     index = TableIndex(tables, dicom, derived, retention=3600.0)
-    yield Stores(BlobStore(dicom), index, BlobDropZone(blobs), BlobRenditions(derived))
+    yield Stores(BlobStore(dicom), index, BlobDropZone(blobs), BlobRenditions(derived), index.feed)
     await blobs.close()
     await tables.close()
 
@@ -37,9 +37,11 @@ async def azure_stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
 def stores(request: pytest.FixtureRequest) -> Stores:
     """Both ports, of each adapter in turn."""
     if request.param == "memory":
-        return Stores(MemoryStore(), MemoryIndex(), MemoryDropZone(), MemoryRenditions())
+        index = MemoryIndex()
+        return Stores(MemoryStore(), index, MemoryDropZone(), MemoryRenditions(), MemoryFeed(index))
     if request.param == "tables":
-        return Stores(MemoryStore(), Service().index(), MemoryDropZone(), MemoryRenditions())
+        tables = Service().index()
+        return Stores(MemoryStore(), tables, MemoryDropZone(), MemoryRenditions(), tables.feed)
     return request.getfixturevalue("azure_stores")
 
 

@@ -57,7 +57,7 @@ class Product:
     @property
     def stores(self) -> Stores:
         """Both ports."""
-        return Stores(self.instances, self.index, cast(Any, None), cast(Any, None))
+        return Stores(self.instances, self.index, cast(Any, None), cast(Any, None), self.index.feed)
 
     def indexer(self, *, impatient: bool) -> Indexer:
         """An indexer; an impatient one takes any claim for one of a run that died."""
