@@ -1,7 +1,7 @@
 """The change feed's values: what became of which instance, in the order in which it is told.
 
-A change is told once, under a sequence number that is one higher than that of the change before it. Its time is that
-of the telling, never earlier than the time of the change before it: who reads in the order of either meets nothing late.
+A change is told once, under a sequence number that is one higher than that of the change before it, and at a time
+that is later than that of the change before it: who reads in the order of either meets nothing late.
 """
 
 from __future__ import annotations

@@ -76,6 +76,11 @@ class FakeBlobs(Container):
         await self._service.turn()
         return name in self.kept
 
+    async def metadata(self, name: str) -> Mapping[str, str] | None:
+        """What is known of a blob."""
+        await self._service.turn()
+        return self.kept[name].metadata if name in self.kept else None
+
     async def delete(self, name: str) -> None:
         """Forget a blob."""
         await self._service.turn()

@@ -30,6 +30,7 @@ CONTAINERS = ("dicom", "derived", "import")
 RENDERED = "~rendered/"
 """What names of renditions begin with, so that the account's lifecycle rules can tell them; no partition does."""
 
+_META = "x-ms-meta-"
 _CREATED = frozenset({201, 202})
 _COPY_DONE = "success"
 
@@ -195,6 +196,19 @@ class Container:
             raise StorageUnavailable(f"storage refused a read ({reply.error})")
         return reply.status == 200
 
+    async def metadata(self, name: str) -> Mapping[str, str] | None:
+        """The metadata of a blob; None if there is none of this name."""
+        reply = await self._client.send(Kind.BLOB_READ, "HEAD", self._path(name))
+        if reply.status not in (200, 404):
+            raise StorageUnavailable(f"storage refused a read ({reply.error})")
+        if reply.status == 404:
+            return None
+        return {
+            header[len(_META) :].lower(): value
+            for header, value in reply.headers.items()
+            if header.lower().startswith(_META)
+        }
+
     async def delete(self, name: str) -> None:
         """Delete a blob; one that is gone already is no error."""
         reply = await self._client.send(Kind.BLOB_DELETE, "DELETE", self._path(name))
@@ -283,7 +297,7 @@ def _listed(element: ElementTree.Element) -> Blob:
 
 
 def _metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    return {f"x-ms-meta-{name}": value for name, value in (metadata or {}).items()}
+    return {f"{_META}{name}": value for name, value in (metadata or {}).items()}
 
 
 def _block(number: int) -> str:

@@ -63,7 +63,7 @@ class Commit:
 
     def _draft(self, taken: Sequence[Instance], standing: Mapping[str, Entity]) -> rows.Decision:
         return rows.Decision(
-            add=[*self._decision.add, *((i.series, i.instance, i.version) for i in taken)],
+            add=[*self._decision.add, *map(rows.name_of, taken)],
             gone=[*self._decision.gone, *map(rows.named, standing.values())],
             drop=self._decision.drop,
         )
@@ -93,7 +93,7 @@ class Commit:
         """ETag of the decision that this very chunk has written: its reply was lost."""
         key = rows.change_key(self._transaction.name)
         row = await self._studies.get(self._partition, key, rows.DECISION_COLUMNS, etag=True)
-        written = {version for _, _, version in draft.add}
+        written = {one.version for one in draft.add}
         if row is None or row["state"] != state or not written <= rows.added(row):
             raise StorageUnavailable("the store took too long and was given up")
         etag: str = row["odata.etag"]
@@ -102,7 +102,7 @@ class Commit:
     async def _resolve(self, taken: Sequence[Instance]) -> tuple[list[Instance], dict[str, Entity]]:
         """Ask what stands in the way; what can still be taken, and the rows that it replaces by their keys."""
         keys = sorted(map(rows.instance_key, taken))
-        columns = ["RowKey", "version", "digest"]
+        columns = ["RowKey", "version", "digest", "sop_class"]
         seen = await read(self._studies, self._partition, (keys[0], keys[-1]), columns)
         found = {row["RowKey"]: row for row in seen.rows}
         left: list[Instance] = []

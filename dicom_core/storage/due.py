@@ -191,10 +191,10 @@ class Due:
         gone: set[str] = set()
         for row in decisions:
             decision = rows.Decision.from_entity(row)
-            gone |= {version for _, _, version in decision.gone}
+            gone |= {one.version for one in decision.gone}
             if rows.EVERYTHING in decision.drop:
                 stored = await self._stored(partition, row["RowKey"].removeprefix(rows.CHANGE))
-                gone |= stored - {version for _, _, version in decision.add}
+                gone |= stored - {one.version for one in decision.add}
             else:
                 gone |= set(decision.drop)
         if not gone:

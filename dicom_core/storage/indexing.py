@@ -17,9 +17,11 @@ from dataclasses import dataclass, field, replace
 from dicom_core import record, versions
 from dicom_core.record import Columns, Dataset
 from dicom_core.resources import Resource
-from dicom_core.storage import journal, packing, pointers, rows
+from dicom_core.storage import journal, outbox, packing, pointers, rows
 from dicom_core.storage import search_table as search
+from dicom_core.storage.outbox import Snapshot
 from dicom_core.storage.packing import Packer
+from dicom_core.storage.publishing import Publisher
 from dicom_core.storage.scan import scan
 from dicom_core.storage.search_table import MOVED, Place, State, Written
 from dicom_core.storage.table_service import (
@@ -43,11 +45,13 @@ CLAIM_SECONDS = 15 * 60
 class _Seen:
     """What one scan of a study has seen: decisions before rows, deletions last.
 
-    `decided` names the transactions that can be retired, `added` the UIDs of series and instances that have no
-    pointers yet; `series` are the rows of series, `sizes` the numbers of their instances.
+    `snapshot` holds what the change feed is to be told; `decided` names the transactions that can be retired, `added`
+    the UIDs of series and instances that have no pointers yet; `series` are the rows of series, `sizes` the numbers of
+    their instances.
     """
 
     state: State = field(default_factory=State)
+    snapshot: Snapshot = field(default_factory=Snapshot)
     decided: list[str] = field(default_factory=list)
     added: list[tuple[str, str]] = field(default_factory=list)
     series: dict[str, Entity] = field(default_factory=dict)
@@ -64,6 +68,8 @@ class Indexer:
         Packs the metadata of series, if they are to be packed.
     schedule
         Notes that a study, given by its partition and UID, has something to forget later.
+    publisher
+        Tells the change feed what was decided, if it is to be told.
     """
 
     def __init__(
@@ -74,12 +80,14 @@ class Indexer:
         claim_seconds: float = CLAIM_SECONDS,
         packer: Packer | None = None,
         schedule: Callable[[str, str], Awaitable[None]] | None = None,
+        publisher: Publisher | None = None,
     ) -> None:
         self._studies = studies
         self._pending = pending
         self._search = table
         self._packer = packer
         self._schedule = schedule
+        self._publisher = publisher
         self._claim_seconds = claim_seconds
 
     async def index(self, partition: str, study: str) -> bool:
@@ -101,18 +109,23 @@ class Indexer:
             await self._release(partition, study, replace(state, claim=""), pointing)
         except Conflict:
             return False
+        if self._publisher is not None:
+            await self._publisher.publish_seen(partition, study, seen.snapshot, seen.decided)
         await journal.retire(self._pending, self._studies, partition, study, seen.decided)
         return True
+
+    async def publish(self, partition: str, study: str) -> None:
+        """Tell the change feed what was decided of a study, if it is to be told."""
+        if self._publisher is not None:
+            await self._publisher.publish(partition, study)
 
     async def _scan(self, partition: str, study: str) -> _Seen:
         """Read the decisions, then the state, then the rows: a decision that is seen has its rows seen."""
         key = rows.partition_key(partition, study)
         columns = [
             *rows.selected(Columns.ATTRIBUTES),
-            *rows.DECISION_COLUMNS,
-            "retired",
+            *outbox.COLUMNS[1:],
             *search.INDEX_COLUMNS,
-            *rows.DEAD_COLUMNS,
             *packing.POINTER_COLUMNS,
         ]
         condition = f"PartitionKey eq {literal(key)}"
@@ -123,6 +136,7 @@ class Indexer:
         async for page in self._studies.query(condition, columns, etag=True):
             pages += 1
             for row in page:
+                seen.snapshot.add(row, pages)
                 kind, _, name = row["RowKey"].partition("|")
                 if kind == "change":
                     if row["state"] != "open" and not row.get("retired"):
@@ -142,9 +156,9 @@ class Indexer:
             select = rows.selected(Columns.ATTRIBUTES)
             live = (await scan(self._studies, key, rows.EVERY_INSTANCE, select)).live()
         if seen.state.etag is None or seen.state.claim:
-            seen.added = [rows.named(row)[:2] for row in live]
+            seen.added = [(row.series, row.instance) for row in map(rows.named, live)]
         seen.answer = record.study_answer(rows.to_instances(live, partition, study))
-        seen.sizes = Counter(rows.named(row)[0] for row in live)
+        seen.sizes = Counter(rows.named(row).series for row in live)
         seen.decided = [name for name in seen.decided if name not in deleting]
         return seen
 

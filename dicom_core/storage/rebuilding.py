@@ -192,7 +192,7 @@ class Rebuild:
             f"PartitionKey eq {literal(key)} and ((RowKey ge {literal(rows.CHANGE)} and "
             f"RowKey lt {literal(rows.CHANGE + '~')}) or RowKey ge {literal(rows.DELETING)})"
         )
-        columns = ("RowKey", *rows.DECISION_COLUMNS, *rows.DEAD_COLUMNS)
+        columns = ("RowKey", "covered", *rows.DECISION_COLUMNS, *rows.DEAD_COLUMNS)
         async for page in self._studies.query(condition, columns, etag=True):
             for row in page:
                 kind, _, name = row["RowKey"].partition("|")

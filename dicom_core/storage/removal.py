@@ -9,13 +9,14 @@ from dicom_core.ports import Transaction
 from dicom_core.resources import Resource
 from dicom_core.storage import rows
 from dicom_core.storage.commit import RACES
+from dicom_core.storage.rows import Named
 from dicom_core.storage.scan import read, scan
 from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table, literal
 
 MOST_NAMED = 20_000
-"""Instances whose UIDs the decision of a deletion names: 1 MiB, which an entity takes, holds about 35,000."""
+"""Instances whose UIDs a large deletion names: 1 MiB, which an entity takes, holds about 30,000."""
 
-_VERSION = ("RowKey", "version")
+_VERSION = ("RowKey", "version", "sop_class")
 
 
 class Removal:
@@ -40,8 +41,8 @@ class Removal:
             return len(live)
         raise StorageUnavailable("the resource is being changed by too many others")
 
-    async def complete(self, versions: set[str], etag: str | None) -> None:
-        """Carry out what is left of a deletion whose marker hides these versions: it was broken off.
+    async def complete(self, hidden: Sequence[Named], etag: str | None) -> None:
+        """Carry out what is left of a deletion whose marker hides these instances: it was broken off.
 
         Parameters
         ----------
@@ -49,10 +50,9 @@ class Removal:
             That of its decision, which is open; None if there is none.
         """
         seen = await read(self._studies, self._partition, rows.EVERY_INSTANCE, _VERSION)
+        versions = {one.version for one in hidden}
         await self._roll_forward(seen.rows, versions)
-        await self._until_gone(
-            [], versions, self._done([("", "", version) for version in sorted(versions)], etag)
-        )
+        await self._until_gone([], versions, self._done(hidden, etag))
 
     async def _remove(self, live: Sequence[Entity]) -> None:
         """Delete rows and insert the decision; more than one batch hides behind a marker that the first inserts.
@@ -62,30 +62,29 @@ class Removal:
         Conflict
             A row has changed since it was read, and nothing was done.
         """
-        gone = [rows.named(row) for row in live]
-        batches = list(rows.cut(live, lambda row: rows.named(row)[0], leading=2)) or [[]]
+        gone = list(map(rows.named, live))
+        batches = list(rows.cut(live, lambda row: rows.named(row).series, leading=2)) or [[]]
         if len(batches) == 1:
             await self._begin([self._done(gone, None)], batches[0])
             return
-        versions = {row["version"] for row in live}
-        marker = Operation(Action.INSERT, rows.deleting_key(self._transaction.name), rows.deleting(versions))
+        versions = {one.version for one in gone}
+        gone = _fitting(gone)
+        marker = Operation(Action.INSERT, rows.deleting_key(self._transaction.name), rows.deleting(gone))
         opened = Operation(Action.INSERT, self._change, rows.Decision().to_entity("open"))
         etag = await self._begin([opened, marker], batches[0])
         for batch in batches[1:-1]:
             await self._until_gone(batch, versions)
         await self._until_gone(batches[-1], versions, self._done(gone, etag))
 
-    def _done(self, gone: Sequence[tuple[str, str, str]], etag: str | None) -> Operation:
-        """Say in the decision that the deletion is complete, and of what; the UIDs of very many do not fit."""
-        if len(gone) > MOST_NAMED:
-            gone = [("", "", version) for _, _, version in gone]
+    def _done(self, gone: Sequence[Named], etag: str | None) -> Operation:
+        """Say in the decision that the deletion is complete, and of what."""
         properties = rows.Decision(gone=list(gone)).to_entity("done")
         return Operation(Action.INSERT if etag is None else Action.UPSERT, self._change, properties, etag)
 
     async def _roll_forward(self, found: Iterable[Entity], hidden: set[str]) -> None:
         """Delete rows that a deletion hides and has not come to, or never will: reads of one row see them."""
         left = [row for row in found if row["version"] in hidden]
-        for batch in rows.cut(left, lambda row: rows.named(row)[0]):
+        for batch in rows.cut(left, lambda row: rows.named(row).series):
             await self._until_gone(batch, hidden)
 
     async def _begin(self, leading: Sequence[Operation], batch: Sequence[Entity]) -> str:
@@ -135,15 +134,20 @@ async def is_remembered(studies: Table, partition: str, resource: Resource) -> b
     )
     async for page in studies.query(condition, rows.DECISION_COLUMNS):
         for row in page:
-            for series, instance, _ in rows.Decision.from_entity(row).gone:
-                if resource.series in (None, series) and resource.instance in (None, instance):
+            for one in rows.Decision.from_entity(row).gone:
+                if resource.series in (None, one.series) and resource.instance in (None, one.instance):
                     return True
     return False
 
 
+def _fitting(gone: list[Named]) -> list[Named]:
+    """What a row can hold: the UIDs of very many do not fit."""
+    return gone if len(gone) <= MOST_NAMED else [Named("", "", one.version) for one in gone]
+
+
 def _deletions(batch: Iterable[Entity]) -> Iterator[Operation]:
     """Delete rows, and empty the pointers to packed metadata of their series."""
-    for uid in dict.fromkeys(rows.named(row)[0] for row in batch):
+    for uid in dict.fromkeys(rows.named(row).series for row in batch):
         yield Operation(Action.UPSERT, rows.series_key(uid))
     for row in batch:
         yield Operation(Action.DELETE, row["RowKey"], etag=row["odata.etag"])

@@ -3,6 +3,7 @@
 The decision bears the name of the transaction, so that a store still on its way, or another rebuild, cannot decide it
 twice. But the journal's row cannot: its name tells how old it is, and a sweep gives up what is old and undecided, and
 then its blobs. So each batch is journalled under a name of now, its *cover*, whose own decision is part of the batch.
+It names the transaction that it restores: what the change feed has told of that is not told again.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ class Restoration(Commit):
         super().__init__(studies, transaction, upsert=True, dropped=())
         self._pending = pending
         self._cover = ""
+        self._covered = 0
         if begun is not None:
             self._decision, self._etag = rows.Decision.from_entity(begun), begun["odata.etag"]
+            self._covered = begun.get("covered") or 0
 
     @property
     def is_due(self) -> bool:
@@ -60,27 +63,30 @@ class Restoration(Commit):
             self._pending, self._transaction.partition, self._cover, self._transaction.study, None
         )
         await super().write(chunk, state)
+        self._covered = len(self._decision.add)
 
     def _operations(
         self, draft: rows.Decision, state: str, taken: Sequence[Instance], standing: Mapping[str, Entity]
     ) -> list[Operation]:
-        """The batch, with both decisions; no index run has to retire the first, which the journal does not name."""
+        """The batch, with both decisions; no index run has to retire the first, which the journal does not name.
+
+        A cover says all that none before it has said, so also what a store that was broken off had added.
+        """
         change, *others = super()._operations(draft, state, taken, standing)
-        if state == "done":
-            change = replace(change, properties={**change.properties, "retired": True})
-        covered = rows.Decision(
-            add=[(instance.series, instance.instance, instance.version) for instance in taken],
-            gone=list(map(rows.named, standing.values())),
-            drop=draft.drop,
-        )
-        cover = Operation(Action.INSERT, rows.change_key(self._cover), covered.to_entity("done"))
-        return [change, cover, *others]
+        settled = {"retired": True} if state == "done" else {"covered": len(draft.add)}
+        change = replace(change, properties={**change.properties, **settled})
+        add = draft.add[self._covered :]
+        uids = {(one.series, one.instance) for one in add}
+        gone = [one for one in draft.gone if (one.series, one.instance) in uids]
+        covered = rows.Decision(add, gone, draft.drop).to_entity("done")
+        covered[rows.RESTORES] = self._transaction.name
+        return [change, Operation(Action.INSERT, rows.change_key(self._cover), covered), *others]
 
     async def _own(self, draft: rows.Decision, state: str) -> str:
         """ETag of the decision, if it says what this batch would have said: its reply was lost."""
         key = rows.change_key(self._transaction.name)
         row = await self._studies.get(self._partition, key, rows.DECISION_COLUMNS, etag=True)
-        written = {version for _, _, version in draft.add}
+        written = {one.version for one in draft.add}
         if row is None or row["state"] != state or not written <= rows.added(row):
             raise DecidedMeanwhile
         etag: str = row["odata.etag"]

@@ -5,7 +5,7 @@
       index                         which search rows exist (kept by the indexer)
       instance|{series}|{instance}  one stored version: the record
       series|{series}               pointer to packed metadata; any commit that touches the series empties it
-      ~deleting|{transaction}       the versions of a deletion larger than one batch
+      ~deleting|{transaction}       what a deletion larger than one batch removes
 
 The order of the kinds matters: a scan meets decisions before instances and deletions last.
 """
@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -84,10 +84,24 @@ def deleting_key(transaction: str) -> str:
     return f"{DELETING}{transaction}"
 
 
-def named(row: Entity) -> tuple[str, str, str]:
-    """Series, instance and version of an instance's row."""
+class Named(NamedTuple):
+    """A version of an instance as a decision names it; what is empty is not known."""
+
+    series: str
+    instance: str
+    version: str
+    sop_class: str = ""
+
+
+def named(row: Entity) -> Named:
+    """What an instance's row is of; without its SOP class if that was not selected."""
     _, series, instance = row["RowKey"].split("|")
-    return series, instance, row["version"]
+    return Named(series, instance, row["version"], row.get("sop_class") or "")
+
+
+def name_of(instance: Instance) -> Named:
+    """What an instance's row will be of."""
+    return Named(instance.series, instance.instance, instance.version, instance.sop_class)
 
 
 def span(resource: Resource) -> Span:
@@ -197,14 +211,14 @@ def to_instances(entities: Iterable[Entity], partition: str, study: str) -> list
 
 
 def _to_instance(entity: Entity, partition: str, study: str, read: Callable[[str], Any]) -> Instance:
-    series, instance, version = named(entity)
+    series, instance, version, sop_class = named(entity)
     return Instance(
         study=study,
         series=series,
         instance=instance,
         partition=partition,
         version=version,
-        sop_class=entity["sop_class"],
+        sop_class=sop_class,
         transfer_syntax=entity["transfer_syntax"],
         length=int(entity["length"]),
         digest=entity["digest"],
@@ -246,18 +260,17 @@ def fitting(dataset: Dataset) -> str:
 class Decision:
     """What a transaction did to a study; grows chunk by chunk until it is done.
 
-    `add` lists (series, instance, version), `gone` the same of what was removed or replaced, `drop` own versions that
-    were not taken.
+    `add` names what was stored, `gone` what was removed or replaced, `drop` own versions that were not taken.
     """
 
-    add: list[tuple[str, str, str]] = field(default_factory=list)
-    gone: list[tuple[str, str, str]] = field(default_factory=list)
+    add: list[Named] = field(default_factory=list)
+    gone: list[Named] = field(default_factory=list)
     drop: list[str] = field(default_factory=list)
 
     @classmethod
     def from_entity(cls, entity: Entity) -> Decision:
         """Decision of a row."""
-        return cls(_list("add", entity), _list("gone", entity), _list("drop", entity))
+        return cls(_names("add", entity), _names("gone", entity), _list("drop", entity))
 
     def to_entity(self, state: str) -> Entity:
         """Properties of the decision's row."""
@@ -265,43 +278,51 @@ class Decision:
         entity: Entity = {"state": state}
         for name, items in lists.items():
             if items:
-                entity |= packed(name, gzip.compress(orjson.dumps(items), 6, mtime=0))
+                entity |= packed(name, gzip.compress(orjson.dumps(items, default=tuple), 6, mtime=0))
         return entity
 
+
+RESTORES = "restores"
+"""What a decision says whose transaction another stands for: its name."""
 
 DECISION_COLUMNS = ("state", *(f"{name}{part}" for name in ("add", "gone", "drop") for part in range(PARTS)))
 
 
 def added(entity: Entity) -> set[str]:
     """Versions that a decision's row says were added."""
-    return {version for _, _, version in _list("add", entity)}
+    return {one.version for one in _names("add", entity)}
 
 
 def added_uids(entity: Entity) -> list[tuple[str, str]]:
     """Series and instances that a decision's row says were added."""
-    return [(series, instance) for series, instance, _ in _list("add", entity)]
+    return [(one.series, one.instance) for one in _names("add", entity)]
 
 
 def touched(entity: Entity) -> set[str]:
     """Keys of the instances' rows that a decision's row says were added, replaced or removed."""
-    named = (*_list("add", entity), *_list("gone", entity))
-    return {f"instance|{series}|{instance}" for series, instance, _ in named}
+    both = (*_names("add", entity), *_names("gone", entity))
+    return {f"instance|{one.series}|{one.instance}" for one in both}
 
 
 def decided(entity: Entity) -> set[str]:
     """Versions that a decision's row says were added, replaced, removed or refused."""
     decision = Decision.from_entity(entity)
-    return {version for _, _, version in (*decision.add, *decision.gone)} | set(decision.drop)
+    return {one.version for one in (*decision.add, *decision.gone)} | set(decision.drop)
 
 
-def deleting(versions: Iterable[str]) -> Entity:
+def deleting(gone: Sequence[Named]) -> Entity:
     """Properties of the row of a large deletion."""
-    return packed("dead", gzip.compress(orjson.dumps(sorted(versions)), 6, mtime=0))
+    return packed("dead", gzip.compress(orjson.dumps(gone, default=tuple), 6, mtime=0))
+
+
+def hidden(entity: Entity) -> list[Named]:
+    """What the row of a large deletion names."""
+    return _names("dead", entity)
 
 
 def dead(entity: Entity) -> set[str]:
     """Versions that the row of a large deletion names."""
-    return set(_list("dead", entity))
+    return {one.version for one in hidden(entity)}
 
 
 DEAD_COLUMNS = tuple(f"dead{part}" for part in range(PARTS))
@@ -331,6 +352,10 @@ def unpacked(name: str, entity: Entity) -> bytes:
 def numbered(name: str) -> list[str]:
     """Names of the numbered properties that `packed` makes."""
     return [f"{name}{part}" for part in range(MAX_BULKY_BYTES // MAX_PROPERTY_BYTES + 1)]
+
+
+def _names(name: str, entity: Entity) -> list[Named]:
+    return [Named(*item) for item in _list(name, entity)]
 
 
 def _list(name: str, entity: Entity) -> list[Any]:

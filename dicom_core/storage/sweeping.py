@@ -96,9 +96,11 @@ class Sweep:
                 if decision is None or decision["state"] == "open":
                     removal = Removal(self._studies, Transaction(name, study, partition))
                     await removal.complete(
-                        rows.dead(row), None if decision is None else decision["odata.etag"]
+                        rows.hidden(row), None if decision is None else decision["odata.etag"]
                     )
                 elif time.time() - changed_at(decision) > self._forgotten:
+                    # While it is there it says when the deletion began, and so what it comes before.
+                    await self._indexer.publish(partition, study)
                     await self._studies.transact(key, [Operation(Action.DELETE, row["RowKey"], etag="*")])
 
     async def _decide(self, partition: str, study: str, name: str) -> None:

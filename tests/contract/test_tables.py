@@ -57,6 +57,16 @@ async def test_batch_is_all_or_nothing(table: Table, partition: str) -> None:
     assert await keys(table, partition) == ["b"]
 
 
+async def test_filter_on_a_property(table: Table, partition: str) -> None:
+    """Texts are compared by their characters; a row that lacks the property is not found."""
+    rows = {"a": {"at": "2026-01-02", "of": "x"}, "b": {"at": "2026-01-10", "of": "y"}, "c": {"of": "x"}}
+    await table.transact(partition, [Operation(Action.INSERT, key, held) for key, held in rows.items()])
+
+    assert await keys(table, partition, "at ge '2026-01-02'") == ["a", "b"]
+    assert await keys(table, partition, "at lt '2026-01-10' and at ge '2026'") == ["a"]
+    assert await keys(table, partition, "RowKey ge 'b' and of eq 'x'") == ["c"]
+
+
 async def test_first_failure_is_the_one_named(table: Table, partition: str) -> None:
     """Of several operations that would fail, the first is reported."""
     await table.transact(partition, insert("a", "c"))

@@ -179,7 +179,7 @@ class Account:
         for key, properties in self.rows(study).items():
             if key.startswith(rows.CHANGE):
                 decision = rows.Decision.from_entity(properties)
-                told |= {version for _, _, version in (*decision.add, *decision.gone)} | set(decision.drop)
+                told |= {one.version for one in (*decision.add, *decision.gone)} | set(decision.drop)
                 if rows.EVERYTHING in decision.drop:
                     own = key.removeprefix(rows.CHANGE)
                     told |= {v for v in map(version_in, self.blobs.names) if v.startswith(own)}

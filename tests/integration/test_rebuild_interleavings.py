@@ -125,7 +125,7 @@ class Watch:
         gone: set[str] = set()
         for key, (row, _) in stored.items():
             if key.startswith(rows.CHANGE):
-                gone |= {version for _, _, version in rows.Decision.from_entity(row).gone}
+                gone |= {one.version for one in rows.Decision.from_entity(row).gone}
             elif key.startswith(rows.DELETING):
                 gone |= rows.dead(row)
         return gone

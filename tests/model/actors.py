@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dicom_core import attributes, record
+from dicom_core.changes import Action as ChangeAction
+from dicom_core.changes import Change
 from dicom_core.ports import Committed, Outcome, Transaction
 from dicom_core.query import Match, Query, SingleValue
 from dicom_core.record import Columns, Dataset, Instance
@@ -254,6 +256,44 @@ def _match(keyword: str, vr: str, value: str) -> Match:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadFeed(Actor):
+    """A read of the whole change feed."""
+
+    watches = True
+
+    async def run(self, product: Product, number: int) -> tuple[Change, ...]:
+        """Read; the changes."""
+        return tuple(await product.index.feed.after(0, 1000))
+
+    def wrong(self, result: tuple[Change, ...], window: Window | None) -> str:
+        """It tells all that was decided when it began; what it tells last of an instance was so meanwhile.
+
+        But what takes the place of another is told when the store that it belongs to is decided.
+        """
+        assert window is not None
+        added = {change.version for change in result if change.action is not ChangeAction.DELETE}
+        if missing := window.first.final - added:
+            return f"{sorted(missing)} were decided before, and are not told"
+        last = {change.resource: change for change in result}
+        lived = frozenset[str]().union(*(truth.versions for truth in window.seen))
+        undecided = {
+            live.resource
+            for truth in window.seen
+            for study in truth.studies.values()
+            for live in study
+            if live.version not in truth.final
+        }
+        wrong = sorted(
+            change.version
+            for change in last.values()
+            if change.action is not ChangeAction.DELETE
+            and change.version not in lived
+            and change.resource not in undecided
+        )
+        return f"{wrong} had gone before, which is not told" if wrong else ""
+
+
+@dataclass(frozen=True, slots=True)
 class Index(Actor):
     """A run of the indexer; an impatient one takes any claim for one of a run that died."""
 
@@ -296,11 +336,14 @@ class Rebuild(Actor):
 
 @dataclass(frozen=True, slots=True)
 class Lose(Actor):
-    """The loss of all tables: what is left are the blobs."""
+    """The loss of all tables, or of all but the change feed: what is left are the blobs."""
+
+    keeps_feed: bool = False
 
     async def run(self, product: Product, number: int) -> None:
         """Delete every row."""
-        for table in (product.studies, product.pending, product.search, product.due):
+        record = (product.studies, product.pending, product.search, product.due)
+        for table in record if self.keeps_feed else (*record, product.feed):
             held = [one async for page in table.query("PartitionKey ge ''", _KEYS) for one in page]
             for one in held:
                 await table.transact(one["PartitionKey"], [Operation(Action.DELETE, one["RowKey"], etag="*")])

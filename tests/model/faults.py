@@ -262,7 +262,7 @@ class _Early(Table):
     async def query(self, condition: str, *_: Any, **__: Any) -> AsyncGenerator[list[Entity], None]:
         """Those that meet a condition."""
         meets = _compiled(condition)
-        yield [row for row in self._rows if meets(row["PartitionKey"], row["RowKey"])]
+        yield [row for row in self._rows if meets(row["PartitionKey"], row["RowKey"], row)]
 
 
 class _After(Table):

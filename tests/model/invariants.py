@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from dicom_core import record
+from dicom_core.changes import Action
 from dicom_core.record import Dataset
+from dicom_core.resources import Resource
 from dicom_core.versions import transaction_of
 from tests.model import product
-from tests.model.moments import Moment
+from tests.model.moments import Moment, Of
 
 
 class History(NamedTuple):
@@ -168,6 +171,76 @@ def packed_metadata_are_those_of_the_record(now: Moment) -> str:
     return ""
 
 
+def i11_sequence_is_dense(now: Moment) -> str:
+    """Numbers have no gap, up to the head's, times never go back, and a version comes once and goes once."""
+    changes = now.feed.changes
+    if [change.sequence for change in changes] != list(range(1, now.feed.head + 1)):
+        return f"the feed has the numbers {[change.sequence for change in changes]} up to {now.feed.head}"
+    if any(later.time < earlier.time for earlier, later in pairwise(changes)):
+        return "a change was told with a time before that of the change before it"
+    times = Counter((change.version, change.action is Action.DELETE) for change in changes)
+    return "; ".join(
+        f"{version} was told {number} times" for (version, _), number in times.items() if number > 1
+    )
+
+
+def i11_history_is_possible(now: Moment) -> str:
+    """An instance is created where none stands, and not updated where it was deleted."""
+    last: dict[Resource, Action] = {}
+    for change in now.feed.changes:
+        before = last.get(change.resource)
+        if change.action is Action.CREATE and before not in (None, Action.DELETE):
+            return f"{change.version} was created, and another stood there"
+        if change.action is Action.UPDATE and before is Action.DELETE:
+            return f"{change.version} was updated, and none stood there"
+        last[change.resource] = change.action
+    return ""
+
+
+def i11_retired_is_told(now: Moment) -> str:
+    """What was retired was told: by itself, or, of what went twice, by another."""
+    told = {key.split("|")[1] for key in now.feed.pieces}
+    decisions = now.record.decisions
+    gone = now.record.hidden.union(*(one.gone for of, one in decisions.items() if of.transaction in told))
+    for of, decision in decisions.items():
+        is_known = of.transaction in told or of.transaction in now.record.restored
+        is_gone = decision.touched <= gone
+        if decision.is_retired and not (is_known or is_gone or _is_cover(of, now)):
+            return f"{of} was retired, and not told"
+    return ""
+
+
+def _is_cover(of: Of, now: Moment) -> bool:
+    """Say if a decision stands for a transaction that was told before."""
+    return any(
+        transaction_of(version) != of.transaction and f"id|{transaction_of(version)}|0" in now.feed.pieces
+        for version in now.record.decisions[of].add
+    )
+
+
+def i11_told_stays(change: Change) -> str:
+    """Nothing appears among, or goes from, what could be read."""
+    before, after = change.before.feed.changes, change.after.feed.changes
+    return "" if after[: len(before)] == before else "what was told before has changed"
+
+
+def i11_quiet_is_told(now: Moment) -> str:
+    """After everything stopped: what was told last of each instance is what stands now."""
+    last = {change.resource: change for change in now.feed.changes}
+    told = {one.version for one in last.values() if one.action is not Action.DELETE}
+    return (
+        ""
+        if told == now.truth.versions
+        else f"{sorted(told)} were told, and {sorted(now.truth.versions)} live"
+    )
+
+
+OF_A_TOLD_MOMENT: tuple[Callable[[Moment], str], ...] = (
+    i11_sequence_is_dense,
+    i11_history_is_possible,
+    i11_retired_is_told,
+)
+OF_A_TOLD_CHANGE: tuple[Callable[[Change], str], ...] = (i11_told_stays,)
 OF_A_MOMENT: tuple[Callable[[Moment], str], ...] = (
     i1_settled_study_is_indexed,
     i5_live_version_has_its_blob,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from dicom_core.changes import Change
 from dicom_core.record import Instance
 from dicom_core.resources import DEFAULT_PARTITION
-from dicom_core.storage import rows, search_table
+from dicom_core.storage import entries, rows, search_table
 from dicom_core.storage.table_service import Entity
+from dicom_core.versions import transaction_of
 from tests.model import product
 from tests.model.explorer import Tables
 from tests.model.storage import Content, writer_of
@@ -51,6 +53,8 @@ class Truth:
 
     studies: Mapping[str, tuple[Instance, ...]]
     versions: frozenset[str]
+    final: frozenset[str] = frozenset()
+    """Where the change feed is told: the versions whose transaction is decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,8 @@ class Record:
     named: frozenset[str]
     decisions: Mapping[Of, Decision]
     deletions: frozenset[Of]
+    hidden: frozenset[str]
+    restored: frozenset[str]
     claims: Mapping[str, str]
     packed: Mapping[tuple[str, str], Packed]
 
@@ -70,6 +76,15 @@ class Packed(NamedTuple):
 
     name: str
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The table `feed`: the changes in the order of their keys, the pieces told, and the head's number."""
+
+    changes: tuple[Change, ...]
+    pieces: frozenset[str]
+    head: int
 
 
 class Row(NamedTuple):
@@ -90,6 +105,7 @@ class Moment:
     blobs: frozenset[str]
     derived: frozenset[str]
     due: frozenset[str]
+    feed: Feed
 
     @property
     def truth(self) -> Truth:
@@ -117,9 +133,10 @@ class Moment:
 class Reader:
     """Reads moments out of what storage holds, each part of it once."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_told: bool = False) -> None:
+        self._is_told = is_told
         self._read: dict[tuple[Callable[..., Any], Content], Any] = {}
-        self._truths: dict[frozenset[str], Truth] = {}
+        self._truths: dict[tuple[frozenset[str], frozenset[str]], Truth] = {}
         self._moments: dict[Tables, Moment] = {}
         self._at = {name: at for at, name in enumerate(product.STORES)}
 
@@ -134,6 +151,7 @@ class Reader:
                 self._once(_versions, tables, "dicom"),
                 self._once(_keys, tables, "derived"),
                 self._once(_keys, tables, "due"),
+                self._once(_feed, tables, "feed"),
             )
         return moment
 
@@ -153,6 +171,8 @@ class Reader:
         live: dict[str, tuple[Instance, ...]] = {}
         named: set[str] = set()
         deletions: set[Of] = set()
+        hidden: set[str] = set()
+        restored: set[str] = set()
         decisions: dict[Of, Decision] = {}
         claims: dict[str, str] = {}
         packed: dict[tuple[str, str], Packed] = {}
@@ -164,6 +184,7 @@ class Reader:
                 kind, _, name = row.partition("|")
                 if kind == "change":
                     decisions[Of(study, name)] = _decision(properties)
+                    restored.add(properties.get(rows.RESTORES) or "")
                 elif kind == search_table.INDEX:
                     claims[study] = properties["claim"]
                 elif kind == "series" and properties.get("packed"):
@@ -173,20 +194,32 @@ class Reader:
                 elif row.startswith(rows.DELETING):
                     dead |= rows.dead(properties)
                     deletions.add(Of(study, name))
+            hidden |= dead
             named |= {row["version"] for row in found}
             alive = [row for row in found if row["version"] not in dead]
             if alive:
                 live[study] = tuple(rows.to_instances(alive, DEFAULT_PARTITION, study))
-        return Record(self._truth(live), frozenset(named), decisions, frozenset(deletions), claims, packed)
+        undecided = {of.transaction for of, decision in decisions.items() if not decision.is_final}
+        return Record(
+            self._truth(live, undecided),
+            frozenset(named),
+            decisions,
+            frozenset(deletions),
+            frozenset(hidden),
+            frozenset(restored),
+            claims,
+            packed,
+        )
 
-    def _truth(self, live: Mapping[str, tuple[Instance, ...]]) -> Truth:
+    def _truth(self, live: Mapping[str, tuple[Instance, ...]], undecided: Collection[str]) -> Truth:
         found = frozenset(instance.version for instances in live.values() for instance in instances)
-        return self._truths.setdefault(found, Truth(live, found))
+        final = frozenset(one for one in found if self._is_told and transaction_of(one) not in undecided)
+        return self._truths.setdefault((found, final), Truth(live, found, final))
 
 
 def _decision(properties: Entity) -> Decision:
     listed = rows.Decision.from_entity(properties)
-    add, gone = (frozenset(version for _, _, version in named) for named in (listed.add, listed.gone))
+    add, gone = (frozenset(one.version for one in named) for named in (listed.add, listed.gone))
     return Decision(properties["state"], add, gone, frozenset(listed.drop), bool(properties.get("retired")))
 
 
@@ -201,6 +234,19 @@ def _search(content: Content) -> Mapping[tuple[str, str], Row]:
         for partition, held in content.partitions.items()
         for key, (properties, stamp) in held.items()
     }
+
+
+def _feed(content: Content) -> Feed:
+    held = content.partitions.get(entries.FEED, {})
+    listed = [
+        change
+        for row, (properties, _) in sorted(held.items())
+        if row.startswith("e|")
+        for change in entries.changes({**properties, "RowKey": row})
+    ]
+    head = held.get(entries.HEAD)
+    told = frozenset(row for row in held if row.startswith("id|"))
+    return Feed(tuple(listed), told, int(head[0]["sequence"]) if head else 0)
 
 
 def _keys(content: Content) -> frozenset[str]:

@@ -195,6 +195,7 @@ def controlled() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(asyncio, "TaskGroup", _Tasks)
         patch.setattr(asyncio, "Semaphore", _Room)
         patch.setattr(asyncio, "gather", _gathered)
+        patch.setattr(asyncio, "sleep", _at_once)
         yield patch
 
 
@@ -242,6 +243,10 @@ class _Room:
     async def __aenter__(self) -> None: ...
 
     async def __aexit__(self, *_: object) -> None: ...
+
+
+async def _at_once(_: float) -> None:
+    """As `asyncio.sleep`: who waits is not asked when to go on."""
 
 
 async def _gathered(*coroutines: Coroutine[Any, Any, Any]) -> list[Any]:

@@ -14,11 +14,14 @@ from dicom_core import access_paths
 from dicom_core.ports import InstanceStore, Stores
 from dicom_core.record import Instance, study_answer
 from dicom_core.resources import DEFAULT_PARTITION
-from dicom_core.storage import packing, pointers, rows, search_table, tables
+from dicom_core.storage import packing, pointers, rows, search_table
 from dicom_core.storage.blobs import BlobStore
 from dicom_core.storage.due import Due
+from dicom_core.storage.feed import TableFeed
 from dicom_core.storage.hints import Hints
 from dicom_core.storage.indexing import Indexer
+from dicom_core.storage.ledger import Ledger
+from dicom_core.storage.publishing import Publisher
 from dicom_core.storage.rebuilding import SETTLED, Rebuild
 from dicom_core.storage.rest import Client
 from dicom_core.storage.sweeping import ABANDONED, FORGOTTEN, Sweep
@@ -27,7 +30,7 @@ from dicom_core.storage.tables import TableIndex
 from tests.model.processes import controlled
 from tests.model.storage import ModelContainer, ModelTable
 
-STORES = (*tables.TABLES, "dicom", "derived")
+STORES = ("studies", "pending", "search", "due", "feed", "dicom", "derived")
 AT_ONCE = 2
 """Instances in one batch, so that few take several."""
 
@@ -39,10 +42,12 @@ RETENTION = 24 * 3600.0
 
 
 class Product:
-    """One worker of the service, over tables and containers that ask."""
+    """One worker of the service, over tables and containers that ask; without a change feed unless that is told."""
 
-    def __init__(self, page: int) -> None:
-        self.studies, self.pending, self.search, self.due = (ModelTable(name, page) for name in tables.TABLES)
+    def __init__(self, page: int, *, is_told: bool = False) -> None:
+        self.studies, self.pending, self.search, self.due, self.feed = (
+            ModelTable(name, page) for name in STORES[:5]
+        )
         self.dicom, self.derived = ModelContainer("dicom"), ModelContainer("derived")
         self.instances: InstanceStore = BlobStore(self.dicom)
         self.index = TableIndex(cast(Client, None), self.dicom, self.derived, RETENTION)
@@ -52,16 +57,22 @@ class Product:
             self.pending,
             self.search,
         )
+        ledger = Ledger(self.feed)
+        publisher = Publisher(self.studies, self.dicom, ledger, ledger.append)
+        self._publisher = publisher if is_told else None
+        self.index.feed = TableFeed(ledger, self.pending, publisher)
         self.index._hints = Hints(self.studies, self.pending, self.indexer(impatient=False).index)
 
     @property
     def stores(self) -> Stores:
         """Both ports."""
-        return Stores(self.instances, self.index, cast(Any, None), cast(Any, None), self.index.feed)
+        nothing = cast(Any, None)
+        return Stores(self.instances, self.index, nothing, nothing, self.index.feed, nothing)
 
     def indexer(self, *, impatient: bool) -> Indexer:
         """An indexer; an impatient one takes any claim for one of a run that died."""
         indexer = self.index._indexer()
+        indexer._publisher = self._publisher
         if impatient:
             indexer._claim_seconds = -1.0
         return indexer

@@ -29,7 +29,8 @@ class Scenario:
     """Actors at once, over what others have left, with faults.
 
     `page` is how many rows a page has; if it is one, properties that a row lacks are answered as null: emulators do so.
-    `bound` is how many pre-emptions a quick check tries, `deep` a slow one; None is every order.
+    `bound` is how many pre-emptions a quick check tries, `deep` a slow one; None is every order. `is_told` says if the
+    change feed is told of what happens: what goes on then takes more requests.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Scenario:
     faults: Mapping[Fault, int] = field(default_factory=dict)
     bound: int | None = None
     deep: int | None = None
+    is_told: bool = False
 
     def explore(self, bound: int | None, *, shortest: bool = False) -> Found:
         """Try every order within a bound of pre-emptions."""
@@ -54,7 +56,7 @@ class Scenario:
 
 @contextmanager
 def _explorer(scenario: Scenario) -> Iterator[Explorer]:
-    contents = Contents(nulls=scenario.page == 1)
+    contents = Contents(nulls=scenario.page == 1, ordered=scenario.is_told)
     judge = _Judge(scenario, contents)
     try:
         start: Tables = (contents.empty,) * len(product.STORES)
@@ -91,9 +93,13 @@ class _Judge:
         self.history = History()
         self._actors = scenario.actors
         self._page = scenario.page
+        self._is_told = scenario.is_told
+        told = scenario.is_told
+        self._of_a_moment = invariants.OF_A_MOMENT + (invariants.OF_A_TOLD_MOMENT if told else ())
+        self._of_a_change = invariants.OF_A_CHANGE + (invariants.OF_A_TOLD_CHANGE if told else ())
         self._contents = contents
         self._processes: list[Process] = []
-        self._reader = Reader()
+        self._reader = Reader(told)
         self._may_give_up = any(actor.gives_up for actor in scenario.actors) or any(
             scenario.faults.get(fault) for fault in (Fault.UNANSWERED, Fault.UNSENT)
         )
@@ -117,7 +123,9 @@ class _Judge:
     def process(self, actor: Actor, number: int, now: float = NOW) -> Process:
         """A process of an actor."""
         name = type(actor).__name__.lower()
-        made = Process(name, number, partial(_run, actor, self._page, number), self._contents, now)
+        made = Process(
+            name, number, partial(_run, actor, self._page, number, self._is_told), self._contents, now
+        )
         self._processes.append(made)
         return made
 
@@ -146,7 +154,7 @@ class _Judge:
             was, now = self._reader.moment(before), self._reader.moment(after)
             following = history.followed_by(was, now, process)
             change = Change(was, now, history, process, self._actors[process].removes)
-            violation = _first(invariants.OF_A_CHANGE, change) or self._moment(after)
+            violation = _first(self._of_a_change, change) or self._moment(after)
             self._changes[key] = following, violation
         return self._changes[key]
 
@@ -178,9 +186,10 @@ class _Judge:
                 tables, _ = self.alone(tables, process)
                 if violation := self._moment(tables):
                     return violation
-            if violation := _first([is_at_rest], self._reader.moment(tables)):
+            at_rest = [is_at_rest, invariants.i11_quiet_is_told] if self._is_told else [is_at_rest]
+            if violation := _first(at_rest, self._reader.moment(tables)):
                 return violation
-        if self.truth(tables) is not truth:
+        if self.truth(tables).versions != truth.versions:
             return "a sweep changed what is live"
         window = Window(truth, frozenset((truth,)))
         for actor, process in self._last:
@@ -191,7 +200,7 @@ class _Judge:
 
     def _moment(self, tables: Tables) -> str:
         if tables not in self._moments:
-            self._moments[tables] = _first(invariants.OF_A_MOMENT, self._reader.moment(tables))
+            self._moments[tables] = _first(self._of_a_moment, self._reader.moment(tables))
         return self._moments[tables]
 
 
@@ -203,8 +212,8 @@ def _first(predicates: Sequence[Callable[[Any], str]], value: Any) -> str:
     return ""
 
 
-async def _run(actor: Actor, page: int, number: int) -> Any:
+async def _run(actor: Actor, page: int, number: int, is_told: bool) -> Any:
     try:
-        return await actor.run(Product(page), number)
+        return await actor.run(Product(page, is_told=is_told), number)
     except StorageUnavailable:
         return _GAVE_UP

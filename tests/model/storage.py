@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from dicom_core.storage import rows
 from dicom_core.storage.blobs import Blob, Container
 from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table
 from tests.fake_tables import FakeTable, Partition, Service
@@ -87,9 +88,11 @@ class Content:
 class Contents:
     """All contents that were ever seen."""
 
-    def __init__(self, *, nulls: bool) -> None:
+    def __init__(self, *, nulls: bool, ordered: bool = False) -> None:
         self.nulls = nulls
         """Say if properties that a row lacks are answered as null."""
+        self.ordered = ordered
+        """Say if times tell in which order the decisions of a study were written, as those of the service do."""
         self.clocks: dict[int, float] = {}
         """The time at which each process writes, by its number."""
         self._known: dict[Any, Content] = {}
@@ -112,7 +115,7 @@ class Contents:
         elif call.writes:
             changed[""] = dict(changed.get("", {}))
         try:
-            held = _Held(changed, stamp, self.clocks, self.nulls)
+            held = _Held(changed, stamp, self.clocks, self.nulls, self.ordered)
             reply = Reply(_METHODS[call.method](held, *call.arguments))
         except Conflict as conflict:
             return Reply(error=conflict), content
@@ -127,6 +130,7 @@ class _Held:
     stamp: int
     clocks: Mapping[int, float]
     nulls: bool
+    ordered: bool
 
     @property
     def blobs(self) -> Partition:
@@ -136,13 +140,32 @@ class _Held:
     def table(self, select: Sequence[str] = ()) -> FakeTable:
         """The rules of the Table service over it."""
         times = {
-            ("", partition, row): self.clocks[writer_of(stamp)]
+            ("", partition, row): self._time(properties, stamp)
             for partition, held in (self.partitions.items() if "Timestamp" in select else ())
-            for row, (_, stamp) in held.items()
+            for row, (properties, stamp) in held.items()
         }
         tables = {"": self.partitions}
         service = Service(_ALL, self.nulls, _at_once, tables=tables, clock=self.stamp, times=times)
         return service.table("")
+
+    def _time(self, properties: Mapping[str, Any], stamp: int) -> float:
+        """When a row was written: by the clock of its writer, or, about then, in the order of the service."""
+        clock = self.clocks[writer_of(stamp)]
+        return clock // 100 * 100 + properties[_PLACE] / 10_000 if _PLACE in properties else clock
+
+    def order(self, partition: str, operations: Sequence[Operation]) -> None:
+        """Note the place of decisions and deletions among those of their study."""
+        held = self.partitions[partition]
+        place = 1 + max((properties.get(_PLACE, 0) for properties, _ in held.values()), default=0)
+        for operation in operations:
+            if operation.row.startswith(_ORDERED) and operation.row in held:
+                properties, stamp = held[operation.row]
+                held[operation.row] = ({**properties, _PLACE: place}, stamp)
+
+
+_ORDERED = (rows.CHANGE, rows.DELETING)
+_PLACE = "~place"
+"""A property that no one selects."""
 
 
 def _get(held: _Held, partition: str, row: str, select: Sequence[str], etag: bool) -> Entity | None:
@@ -163,7 +186,10 @@ def _page(
 
 
 def _transact(held: _Held, partition: str, operations: Sequence[Operation]) -> list[str]:
-    return _result(held.table().transact(partition, operations))
+    etags = _result(held.table().transact(partition, operations))
+    if held.ordered:
+        held.order(partition, operations)
+    return etags
 
 
 def _put(held: _Held, name: str, metadata: Mapping[str, str]) -> None:

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from tests.model.actors import Delete, Index, Lose, Read, ReadPacked, Rebuild, Search, Store, Sweep
+from tests.model.actors import (
+    Delete,
+    Index,
+    Lose,
+    Read,
+    ReadPacked,
+    Rebuild,
+    Search,
+    Store,
+    Sweep,
+)
 from tests.model.explorer import Fault
+from tests.model.feed_table import FEED
 from tests.model.scenarios import Scenario
 
 A, B, C = "20200101", "20210101", "20220101"
@@ -346,4 +357,5 @@ SCENARIOS = (
         (Store(uids=("1.2",), date=A), Index(), Delete(after=0), Search(instance="1.2")),
         ONE,
     ),
+    *FEED,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.model import faults
+from tests.model import faults, feed_faults
 from tests.model.table import SCENARIOS
 
 FOUND_BY: Mapping[faults.Fault, str] = {
@@ -40,6 +40,17 @@ FOUND_BY: Mapping[faults.Fault, str] = {
     faults.rebuild_decides_under_another_name: "rebuild beside a store on its way",
     faults.rebuild_reads_decisions_first: "rebuild of what is there, delete, sweep, search",
     faults.decisions_are_forgotten_first: "a study that is gone is forgotten by two sweeps, a crash",
+    feed_faults.told_after_it_is_retired: "the feed is told of two stores, index, read",
+    feed_faults.nothing_says_what_was_told: "the feed is told by an indexer and a reader, a crash, a lost reply",
+    feed_faults.head_is_replaced_blindly: "the feed is told by two readers of two studies, a crash",
+    feed_faults.feed_is_read_without_a_look_at_the_journal: "the feed is told of two stores, index, read",
+    feed_faults.feed_is_read_before_the_journal: "the feed is told of two stores, index, read",
+    feed_faults.noted_before_it_is_told: "the feed is told by an indexer and a reader, a crash, a lost reply",
+    feed_faults.times_are_those_of_the_hosts: "the feed is told by two readers of two studies, a crash",
+    feed_faults.pages_are_told_as_they_were_met: "the feed is told of what is written around a page that was read",
+    feed_faults.large_deletion_is_told_at_its_end: "the feed is told of a large deletion, and a store in it",
+    feed_faults.restored_is_told_again: "the feed is told nothing of what a rebuild restores that it told before",
+    feed_faults.what_went_is_told_of_again: "the feed is told of a large deletion, and a store in it",
 }
 """The scenario, by its name, in which each fault must be found."""
 

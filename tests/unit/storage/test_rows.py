@@ -108,7 +108,11 @@ def test_span_holds_what_is_below(resource: Resource, inside: list[str], outside
 
 def test_decision_tells_what_it_touched() -> None:
     """What was added, replaced or removed, by the keys of the rows."""
-    decision = rows.Decision(add=[("1", "2", "v1")], gone=[("1", "2", "v0"), ("3", "4", "v0")], drop=["v2"])
+    decision = rows.Decision(
+        add=[rows.Named("1", "2", "v1", "1.2")],
+        gone=[rows.Named("1", "2", "v0", "1.2"), rows.Named("3", "4", "v0")],
+        drop=["v2"],
+    )
     entity = decision.to_entity("done")
 
     assert rows.added(entity) == {"v1"}
@@ -119,7 +123,7 @@ def test_decision_tells_what_it_touched() -> None:
 def test_large_deletion_names_its_versions(number: int) -> None:
     """Exact versions, however many: a moment in time would depend on clocks."""
     versions = {transaction("1.2").name for _ in range(number)}
-    entity = rows.deleting(versions)
+    entity = rows.deleting([rows.Named("", "", version) for version in versions])
     check("p", rows.deleting_key(OF.name), entity)
 
     assert rows.dead(entity) == versions
