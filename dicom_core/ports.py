@@ -16,6 +16,7 @@ from dicom_core.changes import Change
 from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
+from dicom_core.tasks import Load, Position, Saved, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,40 @@ class ChangeFeed(Protocol):
         """The change told last; None if none ever was."""
 
 
+class Deliveries(Protocol):
+    """Keeps how far each subscriber of the change feed has got, and its tasks.
+
+    `names` are those of the subscribers that there are.
+    """
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the subscribers."""
+
+    async def position(self, subscriber: str) -> Position | None:
+        """The position; None of a subscriber that is new."""
+
+    async def due(self, subscriber: str, now: datetime, most: int) -> tuple[Position | None, list[Task]]:
+        """The position, and tasks that are due, in no order; at most so many."""
+
+    async def find(self, subscriber: str, keys: Sequence[tuple[str, str]]) -> list[Task]:
+        """Those tasks that there are, by partition and study."""
+
+    async def save(
+        self, subscriber: str, tasks: Sequence[Task], position: Position | None = None
+    ) -> Saved | None:
+        """Keep up to `tasks.AT_ONCE` tasks and a position, each in the place of what was read; all, or None."""
+
+    async def drop(self, subscriber: str, task: Task) -> bool:
+        """Forget a task; False if it is another by now."""
+
+    async def failures(self, subscriber: str, offset: int, most: int) -> list[Task]:
+        """The tasks that failed, in the order of their keys, less the first `offset`; at most so many."""
+
+    async def load(self, subscriber: str) -> Load:
+        """How many tasks there are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """A file in the drop zone; `state` tells it from another that takes its place under the same name."""
@@ -208,3 +243,4 @@ class Stores:
     drop_zone: DropZone
     renditions: Renditions
     feed: ChangeFeed
+    deliveries: Deliveries

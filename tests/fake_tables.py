@@ -36,6 +36,11 @@ Partition = dict[str, tuple[dict[str, Any], int]]
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\w+|[()]")
 _WORDS = {
+    "and": "and",
+    "or": "or",
+    "not": "not",
+    "(": "(",
+    ")": ")",
     "PartitionKey": "partition",
     "RowKey": "row",
     "eq": "==",
@@ -78,6 +83,7 @@ class Service:
         index = TableIndex(cast(Client, None), self.instances, self.derived, retention)
         index._studies, index._pending = self.table("studies"), self.table("pending")
         index._search, index._due = self.table("search"), self.table("due")
+        index._tell_by(self.table("feed"))
         index._hints = Hints(index._studies, index._pending, index.index)
         return index
 
@@ -121,7 +127,7 @@ class FakeTable(Table):
                 for partition in sorted(partitions)
                 if partition >= last[0]
                 for row in sorted(partitions[partition])
-                if (partition, row) > last and meets(partition, row)
+                if (partition, row) > last and meets(partition, row, partitions[partition][row][0])
             )
             keys = list(islice(following, size + 1))
             more, keys = len(keys) > size, keys[:size]
@@ -241,11 +247,14 @@ def _refused(row: tuple[dict[str, Any], int] | None, operation: Operation) -> in
 
 
 @lru_cache(1000)
-def _compiled(condition: str) -> Callable[[str, str], bool]:
-    """A filter of the Table service as a function of the keys."""
+def _compiled(condition: str) -> Callable[[str, str, Mapping[str, Any]], bool]:
+    """A filter of the Table service as a function of the keys and the properties, which are texts."""
     assert condition.count(" eq ") + condition.count(" ge ") + condition.count(" lt ") <= 15
     words = [
-        repr(token[1:-1].replace("''", "'")) if token[0] == "'" else _WORDS.get(token, token)
+        repr(token[1:-1].replace("''", "'"))
+        if token[0] == "'"
+        else _WORDS.get(token, f"properties.get('{token}', '')")
         for token in _TOKEN.findall(condition)
     ]
-    return cast(Callable[[str, str], bool], eval(f"lambda partition, row: {' '.join(words)}"))
+    code = f"lambda partition, row, properties: {' '.join(words)}"
+    return cast(Callable[[str, str, Mapping[str, Any]], bool], eval(code))

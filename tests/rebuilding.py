@@ -10,7 +10,7 @@ from dicom_core.ports import DropZone, Stores
 from dicom_core.resources import DEFAULT_PARTITION, Resource
 from dicom_core.storage.blobs import BlobStore
 from dicom_core.storage.indexing import Indexer
-from dicom_core.storage.memory import MemoryRenditions
+from dicom_core.storage.memory import MemoryDeliveries, MemoryRenditions
 from dicom_core.storage.rebuilding import Fate, Rebuild, Seen
 from dicom_core.storage.table_service import Entity
 from dicom_core.storage.tables import TableIndex
@@ -20,7 +20,7 @@ from tests.fake_blobs import FakeBlobs
 from tests.fake_tables import Service
 from tests.storage import BASE, answer, store_request
 
-TABLES = ("studies", "pending", "search", "due")
+TABLES = ("studies", "pending", "search", "due", "feed")
 
 
 @dataclass(slots=True)
@@ -36,12 +36,18 @@ class Account:
         self.instances, self.derived = FakeBlobs(self.service), FakeBlobs(self.service)
         self.index = self.service.index()
         self.index._derived, self.index._instances = self.derived, self.instances
+        self.index._tell_by(self.service.table("feed"))
 
     @property
     def stores(self) -> Stores:
         """The ports; nothing here takes files from the drop zone."""
         return Stores(
-            BlobStore(self.instances), self.index, cast(DropZone, None), MemoryRenditions(), self.index.feed
+            BlobStore(self.instances),
+            self.index,
+            cast(DropZone, None),
+            MemoryRenditions(),
+            self.index.feed,
+            MemoryDeliveries(),
         )
 
     async def post(self, *files: bytes) -> int:

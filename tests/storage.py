@@ -18,9 +18,12 @@ from dicom_core.record import Columns
 from dicom_core.representations import metadata
 from dicom_core.resources import Resource
 from dicom_core.settings import Settings, SharedKeyAccount
+from dicom_core.storage import deliveries
 from dicom_core.storage.blobs import BlobRenditions, BlobStore, Container
+from dicom_core.storage.deliveries import TableDeliveries
 from dicom_core.storage.drop_zone import BlobDropZone
 from dicom_core.storage.rest import Client
+from dicom_core.storage.table_service import Table
 from dicom_core.storage.tables import TableIndex
 from dicom_core.studies import retrieve, search
 from dicom_core.web.messages import Request, Response
@@ -80,7 +83,14 @@ async def opened(connection_string: str, faults: Faults | None = None) -> AsyncI
     try:
         dicom, derived = Container(blobs, "dicom"), Container(blobs, "derived")
         index = TableIndex(tables, dicom, derived, retention=3600.0)
-        yield Stores(BlobStore(dicom), index, BlobDropZone(blobs), BlobRenditions(derived), index.feed)
+        yield Stores(
+            BlobStore(dicom),
+            index,
+            BlobDropZone(blobs),
+            BlobRenditions(derived),
+            index.feed,
+            TableDeliveries(Table(tables, deliveries.TABLE)),
+        )
     finally:
         await asyncio.gather(blobs.close(), tables.close())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -13,6 +14,7 @@ from dicom_core.ports import Committed, Dropped, Outcome, Packed, Transaction
 from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
+from dicom_core.tasks import Load, Position, Saved, Task
 
 _CHUNK = 1 << 16
 
@@ -181,6 +183,72 @@ class MemoryFeed:
     async def latest(self) -> Change | None:
         """The last of the list."""
         return self._changes[-1] if self._changes else None
+
+
+class MemoryDeliveries:
+    """`Deliveries` over dicts; what is stored has a number for a version."""
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.names = names
+        self._positions: dict[str, Position] = {}
+        self._tasks: dict[str, dict[tuple[str, str], Task]] = {}
+        self._writes = 0
+
+    async def position(self, subscriber: str) -> Position | None:
+        """Look it up."""
+        return self._positions.get(subscriber)
+
+    async def due(self, subscriber: str, now: datetime, most: int) -> tuple[Position | None, list[Task]]:
+        """Look at every task."""
+        due = [task for task in self._of(subscriber).values() if not task.failed and task.due <= now]
+        return self._positions.get(subscriber), due[:most]
+
+    async def find(self, subscriber: str, keys: Sequence[tuple[str, str]]) -> list[Task]:
+        """Look the keys up."""
+        tasks = self._of(subscriber)
+        return [tasks[key] for key in keys if key in tasks]
+
+    async def save(
+        self, subscriber: str, tasks: Sequence[Task], position: Position | None = None
+    ) -> Saved | None:
+        """Compare the versions first."""
+        kept, at = self._of(subscriber), self._positions.get(subscriber)
+        stale = position is not None and position.version != (at.version if at else "")
+        if stale or any(task.version != self._version(subscriber, task) for task in tasks):
+            return None
+        if position is not None:
+            position = self._positions[subscriber] = replace(position, version=self._next())
+        saved = [replace(task, version=self._next()) for task in tasks]
+        kept.update((task.key, task) for task in saved)
+        return Saved(saved, position)
+
+    async def drop(self, subscriber: str, task: Task) -> bool:
+        """Forget one of this version."""
+        if self._version(subscriber, task) not in ("", task.version):
+            return False
+        self._of(subscriber).pop(task.key, None)
+        return True
+
+    async def failures(self, subscriber: str, offset: int, most: int) -> list[Task]:
+        """Look at every task."""
+        tasks = self._of(subscriber)
+        return [tasks[key] for key in sorted(tasks) if tasks[key].failed][offset : offset + most]
+
+    async def load(self, subscriber: str) -> Load:
+        """Count."""
+        failed = sum(task.failed for task in self._of(subscriber).values())
+        return Load(len(self._of(subscriber)) - failed, failed)
+
+    def _of(self, subscriber: str) -> dict[tuple[str, str], Task]:
+        return self._tasks.setdefault(subscriber, {})
+
+    def _version(self, subscriber: str, task: Task) -> str:
+        kept = self._of(subscriber).get(task.key)
+        return kept.version if kept else ""
+
+    def _next(self) -> str:
+        self._writes += 1
+        return str(self._writes)
 
 
 class MemoryDropZone:

@@ -11,6 +11,7 @@ from azure.storage.blob.aio import BlobServiceClient
 
 from dicom_core.errors import StorageUnavailable
 from dicom_core.settings import SharedKeyAccount
+from dicom_core.storage import deliveries
 from dicom_core.storage.blobs import CONTAINERS
 from dicom_core.storage.tables import TABLES
 
@@ -43,5 +44,5 @@ async def _create_containers(account: SharedKeyAccount) -> None:
 async def _create_tables(account: SharedKeyAccount) -> None:
     credential = AzureNamedKeyCredential(account.name, account.key)
     async with TableServiceClient(account.tables, credential=credential, retry_total=_RETRIES) as service:
-        for name in TABLES:
+        for name in (*TABLES, deliveries.TABLE):
             await service.create_table_if_not_exists(name)

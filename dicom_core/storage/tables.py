@@ -4,7 +4,7 @@ Every row written here, and the order in which it is written, is part of a proto
 for small sets of concurrent stores, deletes, searches, crashes and lost replies. The rules that look odd each remove
 a trace that lost or doubled something: docs/architecture.md tells them.
 
-    studies  see `rows`; pending  see `journal`; search  see `search_table`; due  see `due`
+    studies  see `rows`; pending  see `journal`; search  see `search_table`; due  see `due`; feed  see `entries`
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from dicom_core.storage import due, journal, packing, removal, rows
 from dicom_core.storage.blobs import Container, bulky_name
 from dicom_core.storage.commit import Commit, chunks
 from dicom_core.storage.due import Due
+from dicom_core.storage.feed import TableFeed
 from dicom_core.storage.finding import Finder
 from dicom_core.storage.hints import Hints
 from dicom_core.storage.indexing import Indexer
-from dicom_core.storage.memory import MemoryFeed
+from dicom_core.storage.ledger import Ledger
 from dicom_core.storage.packing import Packer
+from dicom_core.storage.publishing import Publisher
 from dicom_core.storage.removal import Removal
 from dicom_core.storage.rest import Client
 from dicom_core.storage.scan import scan
+from dicom_core.storage.sequencing import Sequencer
 from dicom_core.storage.sweeping import Sweep
 from dicom_core.storage.table_service import Table
 
-TABLES = ("studies", "pending", "search", "due")
+TABLES = ("studies", "pending", "search", "due", "feed")
 
 
 class TableIndex:
@@ -66,7 +69,7 @@ class TableIndex:
         self._derived = derived
         self._retention = retention
         self._packer = Packer(derived, self.records, base_url)
-        self.feed: ChangeFeed = MemoryFeed()
+        self._tell_by(Table(client, "feed"))
         self._hints = Hints(self._studies, self._pending, self.index)
 
     async def begin(self, transaction: Transaction, attributes: Mapping[Level, Dataset] | None) -> None:
@@ -164,7 +167,19 @@ class TableIndex:
 
     def _indexer(self) -> Indexer:
         schedule = partial(due.schedule, self._due, self._retention)
-        return Indexer(self._studies, self._pending, self._search, packer=self._packer, schedule=schedule)
+        return Indexer(
+            self._studies,
+            self._pending,
+            self._search,
+            packer=self._packer,
+            schedule=schedule,
+            publisher=self._publisher,
+        )
+
+    def _tell_by(self, feed: Table) -> None:
+        ledger = Ledger(feed)
+        self._publisher = Publisher(self._studies, self._instances, ledger, Sequencer(ledger).append)
+        self.feed: ChangeFeed = TableFeed(ledger, self._pending, self._publisher)
 
     async def _unspilled(self, instance: Instance, lengths: str, columns: Columns) -> Instance:
         start, length = rows.bulky_range(lengths, columns)

@@ -10,11 +10,20 @@ import pytest
 from dicom_core import bootstrap
 from dicom_core.ports import Stores
 from dicom_core.settings import Settings
-from dicom_core.storage import provision
+from dicom_core.storage import deliveries, provision
 from dicom_core.storage.blobs import BlobRenditions, BlobStore, Container
+from dicom_core.storage.deliveries import TableDeliveries
 from dicom_core.storage.drop_zone import BlobDropZone
-from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryIndex, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import (
+    MemoryDeliveries,
+    MemoryDropZone,
+    MemoryFeed,
+    MemoryIndex,
+    MemoryRenditions,
+    MemoryStore,
+)
 from dicom_core.storage.rest import Kind, tally
+from dicom_core.storage.table_service import Table
 from dicom_core.storage.tables import TableIndex
 from tests.fake_tables import Service
 
@@ -28,7 +37,14 @@ async def azure_stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
     blobs, tables = bootstrap.clients(account)
     dicom, derived = Container(blobs, "dicom"), Container(blobs, "derived")
     index = TableIndex(tables, dicom, derived, retention=3600.0)
-    yield Stores(BlobStore(dicom), index, BlobDropZone(blobs), BlobRenditions(derived), index.feed)
+    yield Stores(
+        BlobStore(dicom),
+        index,
+        BlobDropZone(blobs),
+        BlobRenditions(derived),
+        index.feed,
+        TableDeliveries(Table(tables, deliveries.TABLE)),
+    )
     await blobs.close()
     await tables.close()
 
@@ -38,10 +54,20 @@ def stores(request: pytest.FixtureRequest) -> Stores:
     """Both ports, of each adapter in turn."""
     if request.param == "memory":
         index = MemoryIndex()
-        return Stores(MemoryStore(), index, MemoryDropZone(), MemoryRenditions(), MemoryFeed(index))
+        return Stores(
+            MemoryStore(), index, MemoryDropZone(), MemoryRenditions(), MemoryFeed(index), MemoryDeliveries()
+        )
     if request.param == "tables":
-        tables = Service().index()
-        return Stores(MemoryStore(), tables, MemoryDropZone(), MemoryRenditions(), tables.feed)
+        service = Service()
+        tables = service.index()
+        return Stores(
+            MemoryStore(),
+            tables,
+            MemoryDropZone(),
+            MemoryRenditions(),
+            tables.feed,
+            TableDeliveries(service.table(deliveries.TABLE)),
+        )
     return request.getfixturevalue("azure_stores")
 
 

@@ -16,7 +16,14 @@ from dicom_core.ports import Stores
 from dicom_core.record import Columns, Instance
 from dicom_core.representations.frames import FrameTable
 from dicom_core.resources import Resource
-from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryIndex, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import (
+    MemoryDeliveries,
+    MemoryDropZone,
+    MemoryFeed,
+    MemoryIndex,
+    MemoryRenditions,
+    MemoryStore,
+)
 from dicom_core.studies import bulkdata, payloads
 from dicom_core.web.messages import Request, Response
 from tests.storage import BASE, Transaction
@@ -64,7 +71,9 @@ class Rows(MemoryIndex):
 
 async def ask(transaction: Transaction, *rows: Instance, **headers: str) -> Response:
     """Begin to answer a request for the rows."""
-    stores = Stores(Zeros(), Rows(*rows), MemoryDropZone(), MemoryRenditions(), MemoryFeed())
+    stores = Stores(
+        Zeros(), Rows(*rows), MemoryDropZone(), MemoryRenditions(), MemoryFeed(), MemoryDeliveries()
+    )
     resource = ROW.resource if len(rows) == 1 else Resource("1.2", partition="p")
     asked = Request(
         "GET", resource, BASE, headers={"accept": ACCEPT, **headers}, variables={"bulkdata": "7FE00010"}

@@ -14,7 +14,14 @@ import pytest
 from dicom_core.errors import StorageUnavailable
 from dicom_core.ports import Stores
 from dicom_core.resources import Resource
-from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryIndex, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import (
+    MemoryDeliveries,
+    MemoryDropZone,
+    MemoryFeed,
+    MemoryIndex,
+    MemoryRenditions,
+    MemoryStore,
+)
 from dicom_core.studies import computing, pictures, rendered, store
 from dicom_core.studies.computing import Room
 from dicom_core.web.messages import Request
@@ -60,7 +67,7 @@ class Archive:
 async def archive(**elements: Any) -> Archive:
     """An archive of an image with these elements."""
     kept, renditions = Counting(), MemoryRenditions()
-    stores = Stores(kept, MemoryIndex(), MemoryDropZone(), renditions, MemoryFeed())
+    stores = Stores(kept, MemoryIndex(), MemoryDropZone(), renditions, MemoryFeed(), MemoryDeliveries())
     resource = Resource(instances.uid(), instances.uid(), instances.uid())
     file = instances.file(resource.study or "", resource.series or "", resource.instance or "", **elements)
     status, _ = await answer(store.store, store_request([file], resource.partition), stores)

@@ -16,7 +16,14 @@ from dicom_core.errors import NotAcceptable, TransactionError
 from dicom_core.ports import Stores
 from dicom_core.record import Columns, Instance
 from dicom_core.resources import DEFAULT_PARTITION, Resource
-from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryIndex, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import (
+    MemoryDeliveries,
+    MemoryDropZone,
+    MemoryFeed,
+    MemoryIndex,
+    MemoryRenditions,
+    MemoryStore,
+)
 from dicom_core.studies import bulkdata, delete, retrieve, store, transcode
 from dicom_core.studies.computing import Room
 from dicom_core.web.messages import Request, Response
@@ -80,7 +87,9 @@ def room(monkeypatch: pytest.MonkeyPatch) -> Watched:
 @pytest.fixture
 def stores(room: Watched) -> Stores:
     """Stores in memory."""
-    return Stores(Watching(room), Meanwhile(), MemoryDropZone(), MemoryRenditions(), MemoryFeed())
+    return Stores(
+        Watching(room), Meanwhile(), MemoryDropZone(), MemoryRenditions(), MemoryFeed(), MemoryDeliveries()
+    )
 
 
 class Meanwhile(MemoryIndex):
