@@ -1,0 +1,169 @@
+"""Anatomic regions in SNOMED CT: those of PS3.16 Annex L that name the usual parts of the body.
+
+What is not here keeps its text and has no code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+_ROWS = """
+    ABDOMEN 818981001 T-D4000 Abdomen
+    ABDOMENPELVIS 818982008 R-FAB57 Abdomen and Pelvis
+    ABDOMINALAORTA 7832008 T-42500 Abdominal aorta
+    ACJOINT 85856004 T-15420 Acromioclavicular joint
+    ADRENAL 23451007 T-B3000 Adrenal gland
+    ANKLE 70258002 T-15750 Ankle joint
+    AORTA 15825003 T-42000 Aorta
+    AORTICARCH 57034009 T-42300 Aortic arch
+    APPENDIX 66754008 T-59200 Appendix
+    AXILLA 91470000 T-D8104 Axilla
+    BACK 77568009 T-D2100 Back
+    BILEDUCT 28273000 T-60610 Bile duct
+    BILIARYTRACT 34707002 T-60600 Biliary tract
+    BLADDER 89837001 T-74000 Bladder
+    BRAIN 12738006 T-A0100 Brain
+    BREAST 76752008 T-04000 Breast
+    BRONCHUS 955009 T-26000 Bronchus
+    BUTTOCK 46862004 T-D2600 Buttock
+    CALCANEUS 80144004 T-12770 Calcaneus
+    CALF 53840002 T-D9440 Calf of leg
+    CARDIOVASCSYS 113257007 T-30000 Cardiovascular system
+    CAROTID 69105007 T-45010 Carotid Artery
+    CEREBELLUM 113305005 T-A6000 Cerebellum
+    CERVIX 71252005 T-83200 Cervix
+    CHEST 816094009 T-D3000 Chest
+    CHESTABDOMEN 416550000 R-FAB55 Chest and Abdomen
+    CHESTABDPELVIS 416775004 R-FAB56 Chest, Abdomen and Pelvis
+    CIRCLEOFWILLIS 11279006 T-45520 Circle of Willis
+    CLAVICLE 51299004 T-12310 Clavicle
+    COCCYX 64688005 T-11BF0 Coccyx
+    COLON 71854001 T-59300 Colon
+    CORONARYARTERY 41801008 T-43000 Coronary artery
+    CSPINE 122494005 T-11501 Cervical spine
+    CTSPINE 1217257000 - Cervico-thoracic spine
+    DUODENUM 38848004 T-58200 Duodenum
+    EAR 117590005 T-AB001 Ear
+    ELBOW 16953009 T-15430 Elbow joint
+    ENDOMETRIUM 2739003 T-83400 Endometrium
+    ESOPHAGUS 32849002 T-56000 Esophagus
+    EXTREMITY 66019005 T-D0300 Extremity
+    EYE 81745001 T-AA000 Eye
+    FACE 89545001 T-D1200 Face
+    FEMUR 71341001 T-12710 Femur
+    FIBULA 87342007 T-12750 Fibula
+    FINGER 7569003 T-D8800 Finger
+    FOOT 56459004 T-D9700 Foot
+    FOREARM 14975008 T-D8500 Forearm
+    GALLBLADDER 28231008 T-63000 Gallbladder
+    HAND 85562004 T-D8700 Hand
+    HEAD 69536005 T-D1100 Head
+    HEADNECK 774007 T-D1000 Head and Neck
+    HEART 80891009 T-32000 Heart
+    HIP 24136001 T-15710 Hip joint
+    HUMERUS 85050009 T-12410 Humerus
+    IAC 361078006 T-AB959 Internal Auditory Canal
+    ILEUM 34516001 T-58600 Ileum
+    ILIUM 22356005 T-12340 Ilium
+    INGUINAL 26893007 T-D7000 Inguinal region
+    JAW 661005 T-D1213 Jaw region
+    JEJUNUM 21306003 T-58400 Jejunum
+    JOINT 39352004 T-15001 Joint
+    KIDNEY 64033007 T-71000 Kidney
+    KNEE 72696002 T-D9200 Knee
+    LARGEINTESTINE 14742008 T-59000 Large intestine
+    LARYNX 4596009 T-24100 Larynx
+    LIVER 10200004 T-62000 Liver
+    LOWERLEG 30021000 T-D9400 Lower leg
+    LOWERLIMB 61685007 T-D9000 Lower limb
+    LSPINE 122496007 T-11503 Lumbar spine
+    LSSPINE 1217253001 - Lumbo-sacral spine
+    LUNG 39607008 T-28000 Lung
+    MANDIBLE 91609006 T-11180 Mandible
+    MASTOID 59066005 T-11133 Mastoid bone
+    MAXILLA 70925003 T-11170 Maxilla
+    MEDIASTINUM 72410000 T-D3300 Mediastinum
+    MOUTH 123851003 T-D0662 Mouth
+    NASOPHARYNX 360955006 T-2300C Nasopharynx
+    NECK 45048000 T-D1600 Neck
+    NECKCHEST 417437006 R-FAB52 Neck and Chest
+    NECKCHESTABDOMEN 416152001 R-FAB53 Neck, Chest and Abdomen
+    NECKCHESTABDPELV 416319003 R-FAB54 Neck, Chest, Abdomen and Pelvis
+    NOSE 45206002 T-21000 Nose
+    ORBIT 363654007 T-D14AE Orbital structure
+    OVARY 15497006 T-87000 Ovary
+    PANCREAS 15776009 T-65000 Pancreas
+    PAROTID 45289007 T-61100 Parotid gland
+    PATELLA 64234005 T-12730 Patella
+    PELVIS 816092008 T-D6000 Pelvis
+    PELVISLOWEXTREMT 1231522001 - Pelvis and lower extremities
+    PERINEUM 38864007 T-D2700 Perineum
+    PHANTOM 706342009 R-FE0C7 Phantom
+    PHARYNX 54066008 T-55000 Pharynx
+    PLACENTA 78067005 T-F1100 Placenta
+    PROSTATE 41216001 T-92000 Prostate
+    PULMONARYA 81040000 T-44000 Pulmonary artery
+    RADIUS 62413002 T-12420 Radius
+    RADIUSULNA 110535000 T-12403 Radius and ulna
+    RECTUM 34402009 T-59600 Rectum
+    RETROPERITONEUM 82849001 T-D4900 Retroperitoneum
+    RIB 113197003 T-11300 Rib
+    SCAPULA 79601000 T-12280 Scapula
+    SCJOINT 7844006 T-15610 Sternoclavicular joint
+    SCROTUM 20233005 T-98000 Scrotum
+    SELLA 42575006 T-D1460 Sella turcica
+    SESAMOID 58742003 T-12980 Sesamoid bones of foot
+    SHOULDER 16982005 T-D2220 Shoulder
+    SIGMOID 60184004 T-59470 Sigmoid colon
+    SIJOINT 39723000 T-15680 Sacroiliac joint
+    SKULL 89546000 T-11100 Skull
+    SMALLINTESTINE 30315005 T-58000 Small intestine
+    SPINALCORD 2748008 T-A7010 Spinal cord
+    SPINE 421060004 T-D04FF Spine
+    SPLEEN 78961009 T-C3000 Spleen
+    SSPINE 54735007 T-11AD0 Sacrum
+    STERNUM 56873002 T-11210 Sternum
+    STOMACH 69695003 T-57000 Stomach
+    SUBMANDIBULAR 54019009 T-61300 Submandibular gland
+    TESTIS 40689003 T-94000 Testis
+    THIGH 68367000 T-D9100 Thigh
+    THORACICAORTA 113262008 T-42070 Thoracic aorta
+    THORAX 816094009 - Thorax
+    THUMB 76505004 T-D8810 Thumb
+    THYMUS 9875009 T-C8000 Thymus
+    THYROID 69748006 T-B6000 Thyroid
+    TIBIA 12611008 T-12740 Tibia
+    TIBIAFIBULA 110536004 T-12701 Tibia and fibula
+    TLSPINE 1217256009 - Thoraco-lumbar spine
+    TMJ 53620006 T-15290 Temporomandibular joint
+    TOE 29707007 T-D9800 Toe
+    TONGUE 21974007 T-53000 Tongue
+    TRACHEA 44567001 T-25000 Trachea
+    TRUNK 22943007 T-D2000 Trunk
+    TSPINE 122495006 T-11502 Thoracic spine
+    ULNA 23416004 T-12430 Ulna
+    UPPERARM 40983000 T-D8200 Upper arm
+    UPPERLIMB 53120007 T-D8000 Upper limb
+    UPRURINARYTRACT 431491007 T-7000B Upper urinary tract
+    URETER 87953007 T-73000 Ureter
+    URETHRA 13648007 T-75000 Urethra
+    UTERUS 35039007 T-83000 Uterus
+    VAGINA 76784001 T-82000 Vagina
+    WHOLEBODY 38266002 T-D0010 Entire body
+    WRIST 74670003 T-15460 Wrist joint
+    ZYGOMA 13881006 T-11166 Zygoma
+"""
+"""Body Part Examined (0018,0015), code of SNOMED CT, the code of SNOMED-RT that it replaces ("-": none), meaning."""
+
+_TABLE = tuple(row.split(None, 3) for row in _ROWS.strip().splitlines())
+
+BY_BODY_PART: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {part: (code, meaning) for part, code, _, meaning in _TABLE}
+)
+"""Code and meaning by the value of Body Part Examined (PS3.16 Table L-1)."""
+
+FROM_SNOMED_RT: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {old: (code, meaning) for _, code, old, meaning in _TABLE if old != "-"}
+)
+"""Code and meaning by the retired code of older files (coding schemes SRT, SNM3, 99SDM; PS3.16 8.3)."""
