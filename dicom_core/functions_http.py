@@ -1,11 +1,9 @@
-"""Between the Functions host and the transactions: messages, errors, CORS, and the one log line of a request."""
+"""Between the Functions host and the transactions: messages, errors and CORS."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -14,13 +12,12 @@ from azurefunctions.extensions.http.fastapi import Response as HttpResponse
 from azurefunctions.extensions.http.fastapi import StreamingResponse
 from starlette.requests import ClientDisconnect
 
-from dicom_core import errors, resources
-from dicom_core.authorization import UNKNOWN
+from dicom_core import resources
+from dicom_core.audit import Line, Tracing
 from dicom_core.errors import BadRequest, PayloadTooLarge, ResourceNotFound, TransactionError
 from dicom_core.guard import Guard
 from dicom_core.ports import Stores
 from dicom_core.settings import Settings
-from dicom_core.storage.rest import Kind, tally
 from dicom_core.web import compression
 from dicom_core.web.messages import Request, Response
 
@@ -33,11 +30,18 @@ VERSIONS = ("1", "2")
 AT_ONCE = 1 << 20
 """Bodies of at most as many bytes are sent as a whole: a stream costs more than it saves."""
 
-log = logging.getLogger("dicom")
 
-_LONG = 0.1
+MAX_FIELDS, MAX_FIELD_BYTES = 100, 64 << 10
+"""Header fields of a request, and bytes of all of them; the host takes less, but it is not always in between."""
+
+MAX_QUERY, MAX_PARAMETERS = 64 << 10, 4000
+"""Bytes of a query, and parameters in it."""
+
+PATIENCE = 220.0
+"""Seconds until an answer begins, from when the last bytes of the payload came: the platform waits for 230."""
 
 _UIDS = frozenset({"study", "series", "instance", "version"})
+_FAULT = b"something went wrong inside of the service; it has been logged"
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _COMMON = {
     "api-supported-versions": ", ".join(f"v{version}" for version in VERSIONS),
@@ -61,29 +65,30 @@ _PREFLIGHT = {
 class Responder:
     """Answers the requests of the host by way of the transactions."""
 
-    def __init__(self, settings: Settings, stores: Callable[[], Awaitable[Stores]], guard: Guard) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Callable[[], Awaitable[Stores]],
+        guard: Guard,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._settings = settings
         self._stores = stores
         self._guard = guard
+        self._tracing = tracing
 
     async def __call__(self, http: HttpRequest, transaction: Transaction) -> HttpResponse:
         """Carry out a transaction; whatever goes wrong becomes an answer."""
-        line = _LogLine(http.method, transaction)
+        line = Line(http.method, name_of(transaction), self._tracing)
+        deadline = asyncio.timeout(PATIENCE)
         try:
-            line.caller = await self._guard.admit(line.name, http.headers.getlist("authorization"))
-            request = self._request(http)
-            line.path = request.resource.path
-            response = await transaction(request, await self._stores())
-            if line.has_taken_long and not isinstance(response.body, bytes) and await http.is_disconnected():
-                response = Response(499)  # no one reads it: what it would cost to encode is saved
-            response = await _begun(compression.compressed(response, request.headers))
-            if http.method == "HEAD":
-                response = await _without_body(response)
+            async with deadline:
+                response = await self._answer(http, transaction, line, deadline)
         except TransactionError as error:
             response = Response(error.status, {**_TEXT, **error.headers}, str(error).encode())
         except Exception as error:
             line.exception(error)
-            response = Response(500, _TEXT, b"something went wrong inside of the service; it has been logged")
+            response = _late() if deadline.expired() else Response(500, _TEXT, _FAULT)
         headers = {**_COMMON, **self._cors(http), **response.headers}
         if isinstance(response.body, bytes):
             line.end(response.status, len(response.body))
@@ -100,14 +105,26 @@ class Responder:
             return await self(http, transaction)
         return HttpResponse(b"", 204, {**_COMMON, **self._cors(http), **_PREFLIGHT})
 
-    def _request(self, http: HttpRequest) -> Request:
+    async def _answer(
+        self, http: HttpRequest, transaction: Transaction, line: Line, deadline: asyncio.Timeout
+    ) -> Response:
+        """What a transaction answers, as far as it begins."""
+        line.caller = await self._guard.admit(line.name, http.headers.getlist("authorization"))
+        request = self._request(http, deadline)
+        line.resource = request.resource
+        response = await transaction(request, await self._stores())
+        line.about = response.about
+        if line.has_taken_long and not isinstance(response.body, bytes) and await http.is_disconnected():
+            response = Response(499)  # no one reads it: what it would cost to encode is saved
+        response = await _begun(compression.compressed(response, request.headers))
+        return await _without_body(response) if http.method == "HEAD" else response
+
+    def _request(self, http: HttpRequest, deadline: asyncio.Timeout) -> Request:
         variables = http.path_params
         version = variables.get("version", VERSIONS[-1])
         if version not in VERSIONS:
             raise ResourceNotFound(f"there is no version {version} of this service; there are v1 and v2")
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in http.scope["headers"]
-        }
+        headers = _fields(http.scope["headers"])
         query = http.scope["query_string"].decode("latin-1")
         return Request(
             method=http.method,
@@ -117,18 +134,24 @@ class Responder:
             headers=headers,
             parameters=self._parameters(query) if query else (),
             variables={name: value for name, value in variables.items() if name not in _UIDS},
-            body=self._body(http, headers),
+            body=self._body(http, headers, deadline),
         )
 
     def _parameters(self, query: str) -> tuple[tuple[str, str], ...]:
         """The query's pairs, without the key, which was for the host."""
+        if len(query) > MAX_QUERY:
+            raise BadRequest(f"the query has more than {MAX_QUERY} bytes")
+        if query.count("&") >= MAX_PARAMETERS:
+            raise BadRequest(f"the query has more than {MAX_PARAMETERS} parameters")
         pairs = parse_qsl(query, keep_blank_values=True)
         if self._settings.authentication.by_key:
             pairs = [(name, value) for name, value in pairs if name != "code"]
         return tuple(pairs)
 
-    async def _body(self, http: HttpRequest, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
-        """The request's payload, chunk by chunk, up to the limit."""
+    async def _body(
+        self, http: HttpRequest, headers: Mapping[str, str], deadline: asyncio.Timeout
+    ) -> AsyncIterator[bytes]:
+        """The request's payload, chunk by chunk, up to the limit; with each, there is time again."""
         limit = self._settings.body_limit
         too_large = PayloadTooLarge(
             f"the payload is larger than {limit} bytes, the most this service takes at once"
@@ -142,6 +165,8 @@ class Responder:
                 received += len(chunk)
                 if received > limit:
                     raise too_large
+                if not deadline.expired():
+                    deadline.reschedule(asyncio.get_running_loop().time() + PATIENCE)
                 if chunk:
                     yield chunk
         except ClientDisconnect:
@@ -157,6 +182,18 @@ class Responder:
         return {"Vary": f"{_COMMON['Vary']}, Origin"} if allowed else {}
 
 
+def _fields(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The header fields by lower-case name."""
+    if len(raw) > MAX_FIELDS or sum(len(name) + len(value) for name, value in raw) > MAX_FIELD_BYTES:
+        raise BadRequest(f"the header has more than {MAX_FIELDS} fields, or than {MAX_FIELD_BYTES} bytes")
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
+
+
+def _late() -> Response:
+    text = f"there is no answer after {PATIENCE:.0f} seconds; what was asked for may have been done"
+    return Response(503, {**_TEXT, "Retry-After": "5"}, text.encode())
+
+
 async def unknown(request: Request, stores: Stores) -> Response:
     """Carry out what is no transaction."""
     raise ResourceNotFound("there is no such resource")
@@ -165,58 +202,6 @@ async def unknown(request: Request, stores: Stores) -> Response:
 def name_of(transaction: Transaction) -> str:
     """The module and the name of a transaction, as rules and the log have it."""
     return f"{transaction.__module__.rpartition('.')[2]}.{transaction.__name__}"
-
-
-class _LogLine:
-    """What is logged of one request: no attribute values, only UIDs, numbers and names of functions, and who asked."""
-
-    def __init__(self, method: str, transaction: Transaction) -> None:
-        self.path = "-"
-        self.caller = UNKNOWN
-        self.name = name_of(transaction)
-        self._started = time.perf_counter()
-        self._counts: Counter[Kind] = Counter()
-        self._method = method
-        tally.set(self._counts)
-
-    @property
-    def has_taken_long(self) -> bool:
-        """So long that the user agent may have gone: to ask costs more than to encode a short answer."""
-        return time.perf_counter() - self._started > _LONG
-
-    def end(self, status: int, size: int, fault: str = "") -> None:
-        """Log the end of a request."""
-        log.info(
-            "%s %s %s status=%d bytes=%d who=%s app=%s ms=%.1f %s%s",
-            self.name,
-            self._method,
-            self.path,
-            status,
-            size,
-            self.caller.subject,
-            self.caller.application,
-            (time.perf_counter() - self._started) * 1000,
-            " ".join(f"{kind}={count}" for kind, count in sorted(self._counts.items())),
-            f" broken={fault}" if fault else "",
-        )
-
-    def exception(self, error: Exception) -> None:
-        """Log where an unexpected error came from."""
-        log.error("%s %s failed: %s", self.name, self.path, errors.described(error))
-
-    async def through(self, status: int, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Pass a body on, and log the end when it has ended."""
-        tally.set(self._counts)
-        size, fault = 0, ""
-        try:
-            async for chunk in body:
-                size += len(chunk)
-                yield chunk
-        except BaseException as error:
-            fault = type(error).__name__
-            raise
-        finally:
-            self.end(status, size, fault)
 
 
 async def _begun(response: Response) -> Response:

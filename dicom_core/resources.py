@@ -19,6 +19,9 @@ MAX_FRAMES = 10_000
 MAX_REPEATS = 10
 """How often one request may list the same frame: each time costs as much as the first."""
 
+MAX_UID = 64
+"""Characters of a UID (PS3.5 9.1)."""
+
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _PARTITION = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,64}")
 
@@ -36,7 +39,7 @@ def is_uid(value: str) -> bool:
 
     Leading zeros of a component are let through: real files have them.
     """
-    return len(value) <= 64 and _UID.fullmatch(value) is not None
+    return len(value) <= MAX_UID and _UID.fullmatch(value) is not None
 
 
 def is_partition(value: str) -> bool:

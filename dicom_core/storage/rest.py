@@ -66,10 +66,14 @@ class Kind(StrEnum):
     BLOB_READ = "blob_read"
     BLOB_LIST = "blob_list"
     BLOB_DELETE = "blob_delete"
+    QUEUE = "queue"
 
 
 tally: ContextVar[Counter[Kind]] = ContextVar("tally")
 """Where the requests of the current transaction are counted, if anywhere."""
+
+waits: ContextVar[list[float]] = ContextVar("waits")
+"""Where the seconds are noted until an answer to each of them began, if anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ class Signer(Protocol):
 
 
 class SharedKey:
-    """Signs with an account key: Shared Key for blobs, Shared Key Lite for tables."""
+    """Signs with an account key: Shared Key for blobs and queues, Shared Key Lite for tables."""
 
     def __init__(self, account: str, key: str, *, table: bool) -> None:
         self._account = account
@@ -151,7 +155,7 @@ class Bearer:
 
 
 class Client:
-    """Sends requests to one endpoint (the blob or the table service of one account)."""
+    """Sends requests to one endpoint (the blob, the table or the queue service of one account)."""
 
     def __init__(self, endpoint: str, signer: Signer) -> None:
         url = URL(endpoint)
@@ -291,7 +295,7 @@ class Client:
         asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
         url = URL(f"{self._origin}{path}?{asked}" if asked else f"{self._origin}{path}", encoded=True)
         length = sum(map(len, body))
-        counts = tally.get(None)
+        counts, waited = tally.get(None), waits.get(None)
         reason = ""
         for attempt in range(ATTEMPTS):
             headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": API_VERSION, **extra}
@@ -300,6 +304,7 @@ class Client:
             await self._signer.sign(method, path, query, headers)
             if counts is not None:
                 counts[kind] += 1
+            started = time.perf_counter()
             delay = min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY) * random.uniform(0.8, 1.2)
             try:
                 response = await self._open().request(
@@ -308,6 +313,8 @@ class Client:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 reason = type(error).__name__
             else:
+                if waited is not None:
+                    waited.append(time.perf_counter() - started)
                 if response.status not in _RETRIED_STATUS:
                     return response
                 reason = response.headers.get("x-ms-error-code", f"status {response.status}")

@@ -39,8 +39,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response message; a body of unknown length is an iterator of chunks."""
+    """A response message; a body of unknown length is an iterator of chunks.
+
+    `about` are the resources that it is about, for the log, where the path does not name them.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | AsyncIterator[bytes] = b""
+    about: tuple[Resource, ...] = ()
