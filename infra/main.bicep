@@ -3,7 +3,7 @@ metadata description = 'DICOM Functions in a resource group: reached by identiti
 @description('Where everything is; a region that has Flex Consumption.')
 param location string = resourceGroup().location
 
-@description('What all names begin with: lower-case letters and digits.')
+@description('What all names begin with: lower-case letters and digits, a letter first.')
 @minLength(3)
 @maxLength(11)
 param name string = 'dicom'
@@ -70,6 +70,51 @@ param sweepSchedule string = '0 */5 * * * *'
 @maxValue(99999)
 param retentionHours int = 24
 
+@description('Make an Event Grid topic, and publish changes of instances to it.')
+param eventTopic bool = false
+
+@description('Queue of the storage account that changes are put into, and that is made for them; empty for none.')
+@maxLength(63)
+param eventQueue string = ''
+
+@description('Webhooks that are told of changes: URLs separated by commas. Their queries may be keys: they are in no deployment\'s history.')
+@secure()
+param eventWebhooks string = ''
+
+@description('The schema of the events.')
+@allowed(['CloudEventSchemaV1_0', 'EventGridSchema'])
+param eventSchema string = 'CloudEventSchemaV1_0'
+
+@description('Secret that events for webhooks are signed with; kept in a vault.')
+@secure()
+param eventSecret string = ''
+
+@description('Base URL of the FHIR server that is told of studies; that of fhirServiceId, unless said otherwise; empty for none.')
+param fhirUrl string = ''
+
+@description('Resource ID of a FHIR service of Azure that the app may write to, in any resource group that you may assign roles in.')
+param fhirServiceId string = ''
+
+@description('How the app makes itself known to the FHIR server.')
+@allowed(['identity', 'client-credentials', 'none'])
+param fhirAuthentication string = 'identity'
+
+@description('Scope of the tokens for the FHIR server, if it is not the default of its URL.')
+param fhirScope string = ''
+
+@description('Where tokens for the FHIR server are given out, for client-credentials.')
+param fhirTokenUrl string = ''
+
+@description('Who asks for them, for client-credentials.')
+param fhirClientId string = ''
+
+@description('The secret by which the tokens are asked for; kept in a vault.')
+@secure()
+param fhirClientSecret string = ''
+
+@description('Identifier system of patient IDs whose issuer is not known.')
+param fhirPatientSystem string = ''
+
 @description('How often the account keeps the bytes: three times in one building, in three zones, or also in another region.')
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS', 'Standard_RAGRS', 'Standard_RAGZRS'])
 param storageSku string = 'Standard_LRS'
@@ -104,6 +149,14 @@ param logRetentionDays int = 30
 @description('GB of logs a day after which no more are taken; -1 for no limit.')
 param logDailyQuotaGb int = 1
 
+@description('Send audit records as data, and traces: by OpenTelemetry. All records are kept, and cost CPU and logs.')
+param openTelemetry bool = false
+
+@description('Traces a second that are kept of an instance, with openTelemetry.')
+@minValue(0)
+@maxValue(1000)
+param tracesPerSecond int = 5
+
 @description('What is logged of each access to blobs, beside what the service logs itself.')
 @allowed(['none', 'deletes', 'writes', 'all'])
 param blobLogs string = 'deletes'
@@ -118,6 +171,27 @@ param backlogThreshold int = 100
 var suffix = uniqueString(resourceGroup().id)
 var appName = '${name}-${suffix}'
 var storageName = '${name}${suffix}'
+var vaultName = '${name}${suffix}'
+
+// A secret has the name of its setting, which refers to it.
+var secrets = {
+  DicomEventSecret: eventSecret
+  DicomFhirClientSecret: fhirClientSecret
+}
+var hasSecrets = !empty(eventSecret) || !empty(fhirClientSecret)
+var secretOf = '@Microsoft.KeyVault(VaultName=${vaultName};SecretName='
+
+// /subscriptions/{2}/resourceGroups/{4}/providers/Microsoft.HealthcareApis/workspaces/{8}/fhirservices/{10}
+var fhirPath = split(fhirServiceId, '/')
+
+var fhirServiceUrl = empty(fhirServiceId) ? '' : 'https://${fhirPath[8]}-${fhirPath[10]}.fhir.azurehealthcareapis.com'
+
+// Where changes are published to.
+var eventTargets = concat(
+  eventTopic ? [changes.outputs.endpoint] : [],
+  empty(eventQueue) ? [] : ['queue:${eventQueue}'],
+  empty(eventWebhooks) ? [] : [eventWebhooks]
+)
 
 module identity 'modules/identity.bicep' = {
   name: 'identity'
@@ -150,6 +224,29 @@ module storage 'modules/storage.bicep' = {
     renderedDays: renderedDays
     isPrivate: privateNetwork
     allowedAddresses: allowedAddresses
+    changesQueue: eventQueue
+  }
+}
+
+module changes 'modules/changes.bicep' = if (eventTopic) {
+  name: 'changes'
+  params: {
+    name: appName
+    location: location
+    tags: tags
+    schema: eventSchema
+    isPrivate: privateNetwork
+  }
+}
+
+module vault 'modules/vault.bicep' = if (hasSecrets) {
+  name: 'vault'
+  params: {
+    name: vaultName
+    location: location
+    tags: tags
+    isPrivate: privateNetwork
+    secrets: secrets
   }
 }
 
@@ -160,6 +257,8 @@ module endpoints 'modules/endpoints.bicep' = if (privateNetwork) {
     location: location
     tags: tags
     storageId: storage.outputs.id
+    vaultId: hasSecrets ? vault.outputs.id : ''
+    changesTopicId: eventTopic ? changes.outputs.id : ''
     networkId: privateNetwork ? network.outputs.id : ''
     subnetId: privateNetwork ? network.outputs.endpointSubnetId : ''
   }
@@ -193,6 +292,9 @@ module rbac 'modules/rbac.bicep' = {
     insightsName: monitoring.outputs.insightsName
     appPrincipalId: identity.outputs.principalId
     topicPrincipalId: topic.outputs.principalId
+    changesTopicName: eventTopic ? changes.outputs.name : ''
+    vaultName: hasSecrets ? vault.outputs.name : ''
+    fhirServiceId: fhirServiceId
   }
 }
 
@@ -214,6 +316,8 @@ module app 'modules/app.bicep' = {
     alwaysReadyHttp: alwaysReadyHttp
     alwaysReadyBlob: alwaysReadyBlob
     zoneRedundant: zoneRedundant
+    openTelemetry: openTelemetry
+    tracesPerSecond: tracesPerSecond
     settings: {
       DicomAuthentication: authentication
       DicomIssuer: issuer
@@ -222,6 +326,16 @@ module app 'modules/app.bicep' = {
       DicomCorsOrigins: corsOrigins
       DicomRetentionHours: string(retentionHours)
       DicomSweepSchedule: sweepSchedule
+      DicomEventTargets: join(eventTargets, ',')
+      DicomEventSchema: eventSchema
+      DicomEventSecret: empty(eventSecret) ? '' : '${secretOf}DicomEventSecret)'
+      DicomFhirUrl: empty(fhirUrl) && !empty(fhirServiceId) ? fhirServiceUrl : fhirUrl
+      DicomFhirAuthentication: fhirAuthentication
+      DicomFhirScope: fhirScope
+      DicomFhirTokenUrl: fhirTokenUrl
+      DicomFhirClientId: fhirClientId
+      DicomFhirClientSecret: empty(fhirClientSecret) ? '' : '${secretOf}DicomFhirClientSecret)'
+      DicomFhirPatientSystem: fhirPatientSystem
       FUNCTIONS_REQUEST_BODY_SIZE_LIMIT: string(bodySizeLimit)
     }
   }
@@ -234,6 +348,8 @@ module diagnostics 'modules/diagnostics.bicep' = {
     workspaceId: monitoring.outputs.workspaceId
     storageName: storage.outputs.name
     topicName: topic.outputs.name
+    changesTopicName: eventTopic ? changes.outputs.name : ''
+    vaultName: hasSecrets ? vault.outputs.name : ''
     blobLogs: blobLogs
   }
 }
@@ -247,6 +363,8 @@ module alerts 'modules/alerts.bicep' = if (!empty(alertEmail)) {
     email: alertEmail
     workspaceId: monitoring.outputs.workspaceId
     topicId: topic.outputs.id
+    changesTopicId: eventTopic ? changes.outputs.id : ''
+    hasSubscribers: !empty(eventTargets) || !empty(fhirUrl) || !empty(fhirServiceId)
     backlogThreshold: backlogThreshold
   }
 }
@@ -256,6 +374,9 @@ output url string = '${app.outputs.url}/v2'
 
 @description('Name of the app, to publish to.')
 output functionApp string = app.outputs.name
+
+@description('Resource ID of the topic that changes are published to; empty if there is none.')
+output eventTopicId string = eventTopic ? changes.outputs.id : ''
 
 @description('Name of the storage account.')
 output storageAccount string = storage.outputs.name

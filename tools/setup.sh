@@ -9,9 +9,11 @@ OHIF=3.13.2
 DICOMWEB_CLIENT=0.11.3
 XHR2=0.2.1
 MODELS="azure-mgmt-applicationinsights==4.1.0 azure-mgmt-authorization==4.0.0 azure-mgmt-eventgrid==10.4.0
-    azure-mgmt-loganalytics==13.1.1 azure-mgmt-monitor==7.0.0 azure-mgmt-msi==7.1.0 azure-mgmt-network==30.2.0
-    azure-mgmt-privatedns==2.0.0 azure-mgmt-storage==24.0.1 azure-mgmt-web==11.0.1"
+    azure-mgmt-healthcareapis==2.1.0 azure-mgmt-keyvault==13.0.0 azure-mgmt-loganalytics==13.1.1 azure-mgmt-monitor==7.0.0
+    azure-mgmt-msi==7.1.0 azure-mgmt-network==30.2.0 azure-mgmt-privatedns==2.0.0 azure-mgmt-storage==24.0.1
+    azure-mgmt-web==11.0.1"
 DIAGNOSTIC_MODELS=azure-mgmt-monitor==6.0.2
+PIP_AUDIT=2.10.1
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
 die() {
@@ -85,6 +87,12 @@ install_clients() {
         "dicomweb-client@$DICOMWEB_CLIENT" "xhr2@$XHR2" >/dev/null
 }
 
+# A FHIR server, in an environment of its own: its packages are not those of the service.
+install_fhir() {
+    .venv/bin/python -m venv --clear .tools/fhir
+    .tools/fhir/bin/python -m pip install --quiet --no-deps --only-binary=:all: -r tests/fhir/server/requirements.txt
+}
+
 # What Microsoft publishes of Azure's resource types, which the templates are checked against. Diagnostic settings are
 # in an older release only.
 install_models() {
@@ -97,12 +105,20 @@ install_models() {
     rm -rf .tools/models
 }
 
+# In an environment of its own: it needs much that the service and its tests do not.
+install_audit() {
+    .venv/bin/python -m venv .tools/audit
+    .tools/audit/bin/python -m pip install --quiet "pip-audit==$PIP_AUDIT"
+}
+
 case "${1:-}" in
     python) install_python "$2" ;;
+    audit) install_audit ;;
     azurite) install_azurite ;;
     worker) install_worker ;;
     viewer) install_viewer ;;
     clients) install_clients ;;
     models) install_models ;;
-    *) die "usage: setup.sh python FILE | azurite | worker | viewer | clients | models" ;;
+    fhir) install_fhir ;;
+    *) die "usage: setup.sh python FILE | audit | azurite | worker | viewer | clients | models | fhir" ;;
 esac

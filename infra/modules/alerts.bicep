@@ -18,6 +18,12 @@ param workspaceId string
 @description('Resource ID of the event topic.')
 param topicId string
 
+@description('Resource ID of the topic that changes are published to; empty for none.')
+param changesTopicId string
+
+@description('Whether changes are passed on to anyone.')
+param hasSubscribers bool
+
 @description('Studies waiting for the indexer from which on someone is told.')
 param backlogThreshold int
 
@@ -82,7 +88,46 @@ var queries = [
   }
 ]
 
+// Short failures are repeated, and no one's business.
+var deliveryQueries = [
+  {
+    name: 'given-up'
+    description: 'A subscriber could not be told of a study, and will not be without you: see its failures.'
+    severity: 2
+    query: 'AppTraces | where Message startswith "delivery: " and Message contains " gives up study="'
+    aggregation: 'Count'
+    column: null
+    operator: 'GreaterThan'
+    threshold: 0
+    window: 'PT15M'
+  }
+  {
+    name: 'unreachable'
+    description: 'A subscriber has been down for five minutes, or asks for as long: what it is told of waits.'
+    severity: 2
+    query: 'AppTraces | parse Message with "delivery: " * " rests for " Seconds:long " s: " * | where Seconds >= 300'
+    aggregation: 'Count'
+    column: null
+    operator: 'GreaterThan'
+    threshold: 0
+    window: 'PT30M'
+  }
+]
+
 var undelivered = ['DeadLetteredCount', 'DroppedEventCount']
+var topics = filter(
+  [
+    { prefix: name, id: topicId, of: 'of the storage account' }
+    { prefix: '${name}-changes', id: changesTopicId, of: 'that tell of changes' }
+  ],
+  one => !empty(one.id)
+)
+var metrics = flatten(map(topics, one => map(undelivered, metric => {
+  name: '${one.prefix}-${metric}'
+  metric: metric
+  topicId: one.id
+  description: 'Events ${one.of} could not be delivered: see AegDeliveryFailureLogs, and the dead letters.'
+})))
 
 resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   name: name
@@ -101,7 +146,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for one in queries: {
+resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for one in concat(queries, hasSubscribers ? deliveryQueries : []): {
   name: '${name}-${one.name}'
   location: location
   tags: tags
@@ -138,15 +183,15 @@ resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for on
   }
 }]
 
-resource metricAlerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [for metric in undelivered: {
-  name: '${name}-${metric}'
+resource metricAlerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [for one in metrics: {
+  name: one.name
   location: 'global'
   tags: tags
   properties: {
-    description: 'Events of the storage account could not be delivered: see the container deadletter.'
+    description: one.description
     severity: 2
     enabled: true
-    scopes: [topicId]
+    scopes: [one.topicId]
     evaluationFrequency: 'PT15M'
     windowSize: 'PT15M'
     autoMitigate: true
@@ -155,8 +200,8 @@ resource metricAlerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [for metric
       allOf: [
         {
           criterionType: 'StaticThresholdCriterion'
-          name: metric
-          metricName: metric
+          name: one.metric
+          metricName: one.metric
           timeAggregation: 'Total'
           operator: 'GreaterThan'
           threshold: 0

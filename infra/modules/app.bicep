@@ -45,7 +45,14 @@ param alwaysReadyBlob int
 @description('Whether instances are spread over the zones of the region.')
 param zoneRedundant bool
 
-@description('Settings of the service that the deployment decides: name and text.')
+@description('Whether the app sends audit records and traces as data.')
+param openTelemetry bool
+
+@description('Traces a second that are kept of an instance.')
+param tracesPerSecond int
+
+@description('Settings of the service that the deployment decides: name and text. URLs in them may have keys.')
+@secure()
 param settings object
 
 var alwaysReady = filter(
@@ -77,8 +84,18 @@ var platform = {
   // Streamed request bodies and dependencies of our own need both below Python 3.13, where they are the default.
   PYTHON_ENABLE_INIT_INDEXING: '1'
   PYTHON_ISOLATE_WORKER_DEPENDENCIES: '1'
+  // Telemetry of the worker's own has what searches look for.
+  PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'false'
   // The only source of a blob trigger that the plan takes.
   DicomBlobSource: 'EventGrid'
+}
+
+// The host and the worker have to change over together, or each line is sent by both.
+var telemetry = {
+  PYTHON_ENABLE_OPENTELEMETRY: 'true'
+  AzureFunctionsJobHost__telemetryMode: 'OpenTelemetry'
+  OTEL_TRACES_SAMPLER: 'microsoft.rate_limited'
+  OTEL_TRACES_SAMPLER_ARG: string(tracesPerSecond)
 }
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
@@ -117,6 +134,7 @@ resource app 'Microsoft.Web/sites@2025-05-01' = {
   }
   properties: {
     serverFarmId: plan.id
+    keyVaultReferenceIdentity: identityId
     httpsOnly: true
     // Requests, and the events of the account, come from the internet: Event Grid cannot reach a private app.
     publicNetworkAccess: 'Enabled'
@@ -171,7 +189,7 @@ resource app 'Microsoft.Web/sites@2025-05-01' = {
 
   resource appSettings 'config' = {
     name: 'appsettings'
-    properties: union(platform, connections, settings)
+    properties: union(platform, openTelemetry ? telemetry : {}, connections, settings)
   }
 }
 

@@ -27,10 +27,13 @@ param isPrivate bool
 @description('Public addresses or ranges that reach it all the same.')
 param allowedAddresses array
 
+@description('Queue that changes are put into; empty for none.')
+param changesQueue string
+
 // What the service keeps its data in: dicom_core.storage. The rest is of the platform.
 var dataContainers = ['dicom', 'derived', 'import']
 var platformContainers = ['deployment', 'deadletter']
-var tables = ['studies', 'pending', 'search', 'due']
+var tables = ['studies', 'pending', 'search', 'due', 'feed', 'deliveries']
 var queues = ['webjobs-blobtrigger-poison']
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
@@ -102,7 +105,7 @@ resource queueService 'Microsoft.Storage/storageAccounts/queueServices@2025-06-0
   name: 'default'
 }
 
-resource queueList 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-06-01' = [for queue in queues: {
+resource queueList 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-06-01' = [for queue in concat(queues, empty(changesQueue) ? [] : [changesQueue]): {
   parent: queueService
   name: queue
 }]

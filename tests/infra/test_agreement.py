@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
-from dicom_core import authorization, settings
+from dicom_core import authorization, event_targets, settings, subscriptions, tasks
+from dicom_core.delivery import running
+from dicom_core.event_targets import Kind
 from dicom_core.ingest import importing
-from dicom_core.storage import blobs, drop_zone, sweeping, tables
+from dicom_core.storage import blobs, deliveries, drop_zone, sweeping, tables
 from tests.infra.templates import INFRA, ROOT, at, bound, declared, keys, source, value
 from tools.bicep_check.syntax import literal, properties, text
 
@@ -25,8 +27,18 @@ SAMPLE = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
 SUFFIXES = {"__credential", "__clientId", "__blobServiceUri", "__queueServiceUri", "__tableServiceUri"}
 """What the Functions host asks of a connection by identity (learn.microsoft.com, identity-based connections)."""
 
-OF_THE_HOST = {"DicomStorage__queueServiceUri", "DicomStorage__credential"}
+OF_THE_HOST = {"DicomStorage__credential"}
 """Settings in our name that the host alone reads."""
+
+SERVICE = "/subscriptions/S/resourceGroups/G/providers/Microsoft.HealthcareApis/workspaces/hospital/fhirservices/main"
+
+COMPUTED = {
+    "DicomEventTargets": "https://dicom-abc.westeurope-1.eventgrid.azure.net/api/events,queue:changes,https://a.example.org/in",
+    "DicomEventSecret": "@Microsoft.KeyVault(VaultName=dicomabc;SecretName=DicomEventSecret)",
+    "DicomFhirUrl": "https://hospital-main.fhir.azurehealthcareapis.com",
+    "DicomFhirClientSecret": "@Microsoft.KeyVault(VaultName=dicomabc;SecretName=DicomFhirClientSecret)",
+}
+"""Settings that are no single parameter's text, as they are when their parameters are given; else they are empty."""
 
 
 def documented_settings() -> set[str]:
@@ -40,7 +52,8 @@ def deployed_settings() -> set[str]:
     given = {
         name for _, name, _ in properties(at(declared("main.bicep")["app"].value, "params.settings")) if name
     }
-    return given | keys("modules/app.bicep", "connections") | keys("modules/app.bicep", "platform")
+    ours = (keys("modules/app.bicep", name) for name in ("connections", "platform", "telemetry"))
+    return given.union(*ours)
 
 
 def test_settings_of_the_service_are_deployed() -> None:
@@ -63,23 +76,60 @@ def test_connection_is_by_identity(connection: str) -> None:
     assert names == {f"{connection}{suffix}" for suffix in SUFFIXES}
 
 
-def test_deployed_settings_can_be_read() -> None:
-    """Settings.from_environment takes what the templates set, with the parameters' defaults."""
+def deployed_environment() -> dict[str, str]:
+    """What the templates set, with the parameters' defaults."""
     environment = dict.fromkeys(keys("modules/app.bicep", "connections"), "https://account.example.org/")
     environment |= {"DicomStorage__clientId": "11111111-1111-1111-1111-111111111111"}
     for _, name, given in properties(at(declared("main.bicep")["app"].value, "params.settings")):
+        if name in COMPUTED:
+            continue
         parameter = re.sub(r"^string\((.*)\)$", r"\1", text(given))
         node = declared("main.bicep")[parameter].value
         assert node is not None
         environment[str(name)] = (
             str(literal(node)) if node.type in ("string", "number") and "$" not in text(node) else "x"
         )
+    return environment
+
+
+def test_deployed_settings_can_be_read() -> None:
+    """Settings.from_environment takes what the templates set, with the parameters' defaults."""
+    environment = deployed_environment()
 
     read = settings.Settings.from_environment(environment)
 
+    assert read.subscribers == ()
     assert isinstance(read.account, settings.IdentityAccount)
     assert read.account.client_id == environment["DicomStorage__clientId"]
     assert read.blob_source == value_of_platform("DicomBlobSource") == "EventGrid"
+
+
+def test_deployed_subscribers_can_be_read() -> None:
+    """The service takes the targets, the references and the FHIR service as the templates write them."""
+    read = settings.Settings.from_environment(deployed_environment() | COMPUTED)
+
+    assert [target.kind for target in read.events.targets] == [Kind.TOPIC, Kind.QUEUE, Kind.WEBHOOK]
+    assert read.events.secrets == (COMPUTED["DicomEventSecret"],)
+    assert read.fhir is not None
+    assert (read.fhir.url, read.fhir.authentication) == (COMPUTED["DicomFhirUrl"], "identity")
+
+
+def test_computed_settings_are_as_the_templates_write_them() -> None:
+    """Prefixes, references and the URL of a FHIR service are those of the templates."""
+    given = at(declared("main.bicep")["app"].value, "params.settings")
+    assert f"'{event_targets.QUEUE}${{eventQueue}}'" in source("main.bicep", "eventTargets")
+    assert source("main.bicep", "secretOf").startswith(f"'{subscriptions.VAULT_REFERENCE}VaultName=")
+    for name in ("DicomEventSecret", "DicomFhirClientSecret"):
+        reference = source("main.bicep", "secretOf").strip("'").replace("${vaultName}", "dicomabc")
+        assert f"{reference}{name})" == COMPUTED[name]
+        assert text(at(given, name)).endswith(f" ? '' : '${{secretOf}}{name})'")
+    parts = SERVICE.split("/")
+    url = re.sub(
+        r"\$\{fhirPath\[(\d+)\]\}",
+        lambda one: parts[int(one[1])],
+        source("main.bicep", "fhirServiceUrl").split("'")[-2],
+    )
+    assert url == COMPUTED["DicomFhirUrl"]
 
 
 def value_of_platform(name: str) -> object:
@@ -98,6 +148,9 @@ def test_bounds_are_those_of_the_code() -> None:
     """A parameter takes no more than the setting that it becomes."""
     assert value("main.bicep", "bodySizeLimit") == settings.DEFAULT_BODY_LIMIT
     assert bound("main.bicep", "bodySizeLimit", "maxValue") == settings.DEFAULT_BODY_LIMIT
+    assert value("main.bicep", "tracesPerSecond") == settings.TRACES_PER_SECOND
+    assert bound("main.bicep", "eventSchema", "allowed") == list(subscriptions.EVENT_SCHEMAS)
+    assert bound("main.bicep", "fhirAuthentication", "allowed") == list(subscriptions.FHIR_AUTHENTICATION)
     assert bound("main.bicep", "retentionHours", "minValue") == 1
     assert bound("main.bicep", "retentionHours", "maxValue") == settings.MAX_RETENTION_HOURS
 
@@ -105,7 +158,7 @@ def test_bounds_are_those_of_the_code() -> None:
 def test_storage_has_what_the_code_uses() -> None:
     """The templates create every container and table, and the queue that poison messages go to."""
     assert value("modules/storage.bicep", "dataContainers") == list(blobs.CONTAINERS)
-    assert value("modules/storage.bicep", "tables") == list(tables.TABLES)
+    assert value("modules/storage.bicep", "tables") == [*tables.TABLES, deliveries.TABLE]
     assert value("modules/storage.bicep", "queues") == ["webjobs-blobtrigger-poison"]
     assert {"deployment", "deadletter"} == set(value("modules/storage.bicep", "platformContainers"))
 
@@ -118,7 +171,7 @@ def test_python_is_the_one_that_is_tested() -> None:
     assert project["project"]["requires-python"] == f">={default}"
 
 
-def subscriptions() -> list[dict[str, Any]]:
+def event_subscriptions() -> list[dict[str, Any]]:
     """The subscriptions of events.bicep."""
     found = value("events.bicep", "subscriptions")
     assert isinstance(found, list)
@@ -131,13 +184,13 @@ def test_each_blob_trigger_is_told(triggers: dict[str, dict[str, Any]]) -> None:
         name: trigger["path"] for name, trigger in triggers.items() if trigger["type"] == "blobTrigger"
     }
     assert {
-        one["function"]: f"{one['container']}/{{name}}{one['endsWith']}" for one in subscriptions()
+        one["function"]: f"{one['container']}/{{name}}{one['endsWith']}" for one in event_subscriptions()
     } == expected
 
 
 def test_rejected_files_are_told_to_no_one() -> None:
     """What has been moved aside is imported no more, and costs no event."""
-    assert {one["container"]: one["except"] for one in subscriptions()} == {
+    assert {one["container"]: one["except"] for one in event_subscriptions()} == {
         "dicom": [],
         drop_zone.NAME: [drop_zone.REJECTED],
     }
@@ -167,6 +220,18 @@ def test_alert_reads_a_line_that_is_logged(module: Any, line: str) -> None:
     """The lines that alerts look for are those that the code writes."""
     assert f'"{line}%d ' in inspect.getsource(importlib.import_module(module.__name__))
     assert f'startswith "{line}' in (INFRA / "modules" / "alerts.bicep").read_text()
+
+
+def test_alerts_read_the_lines_of_deliveries() -> None:
+    """What is given up, and a target that rests for as long as the alert says, are logged in the alerts' words."""
+    queries = source("modules/alerts.bicep", "deliveryQueries")
+    logged = inspect.getsource(running)
+    assert '"delivery: %s gives up study=%s"' in logged
+    assert 'startswith "delivery: " and Message contains " gives up study="' in queries
+    assert '"delivery: %s rests for %.0f s: %s"' in logged
+    assert 'parse Message with "delivery: " * " rests for " Seconds:long " s: " *' in queries
+    assert "Seconds >= 300" in queries
+    assert tasks.FIRST_PAUSE.total_seconds() < 300 < tasks.LONGEST_PAUSE.total_seconds()
 
 
 def test_alert_tells_of_poison_as_the_host_does() -> None:
@@ -227,7 +292,7 @@ def test_documented_costs_add_up() -> None:
         elif row := re.fullmatch(r"\| \*\*together\*\* \| \| \| \*\*\$([\d.]+)\*\* \|", line):
             assert float(row[1]) == pytest.approx(total)
             total, sums = 0.0, sums + 1
-    assert sums == 3
+    assert sums == 4
 
 
 def test_documented_roles_are_those_of_the_service() -> None:

@@ -19,6 +19,9 @@ ROLES = {
     "Storage Queue Data Contributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
     "Storage Table Data Contributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
     "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "EventGrid Data Sender": "d5a91429-5739-47e2-a06b-3470a27159e7",
+    "Key Vault Secrets User": "4633458b-17de-408a-b874-0445c86b69e6",
+    "FHIR Data Contributor": "5a1fc7df-4bf1-4951-a576-89034ee01acd",
 }
 """Built-in roles as Azure knows them (learn.microsoft.com, Azure built-in roles)."""
 
@@ -28,6 +31,9 @@ NEEDS = {
     "Storage Table Data Contributor": ("modules/app.bicep", "DicomStorage__tableServiceUri: endpoints.table"),
     "Monitoring Metrics Publisher": ("modules/monitoring.bicep", "DisableLocalAuth: true"),
     "Storage Blob Data Contributor": ("events.bicep", "deadLetterWithResourceIdentity"),
+    "EventGrid Data Sender": ("main.bicep", "eventTopic ? [changes.outputs.endpoint] : []"),
+    "Key Vault Secrets User": ("modules/app.bicep", "keyVaultReferenceIdentity: identityId"),
+    "FHIR Data Contributor": ("main.bicep", "param fhirAuthentication string = 'identity'"),
 }
 """What would not work without a role."""
 
@@ -47,6 +53,11 @@ FIXED = [
     ("modules/app.bicep", "app", "identity.type", "UserAssigned"),
     ("modules/app.bicep", "ftpPasswords", "properties.allow", False),
     ("modules/app.bicep", "scmPasswords", "properties.allow", False),
+    ("modules/changes.bicep", "topic", "properties.disableLocalAuth", True),
+    ("modules/changes.bicep", "topic", "properties.minimumTlsVersionAllowed", "1.2"),
+    ("modules/vault.bicep", "vault", "properties.enableRbacAuthorization", True),
+    ("modules/vault.bicep", "vault", "properties.enableSoftDelete", True),
+    ("modules/vault.bicep", "vault", "properties.enablePurgeProtection", True),
     ("modules/monitoring.bicep", "insights", "properties.DisableLocalAuth", True),
     ("modules/monitoring.bicep", "workspace", "properties.features.disableLocalAuth", True),
 ]
@@ -73,21 +84,66 @@ def test_private_storage_lets_in_whom_it_names() -> None:
     assert literal(at(rules, "bypass")) == "AzureServices"
 
 
+@pytest.mark.parametrize(("file", "resource"), [("vault", "vault"), ("changes", "topic")])
+def test_private_network_closes_what_has_an_endpoint(file: str, resource: str) -> None:
+    """Secrets and the topic of changes are reached by their endpoints only, which a private network has for them."""
+    given = at(declared(f"modules/{file}.bicep")[resource].value, "properties.publicNetworkAccess")
+    assert text(given) == "isPrivate ? 'Disabled' : 'Enabled'"
+    groups = [literal(node) for node in values("modules/endpoints.bicep", "known", "group")]
+    assert groups == ["blob", "queue", "table", "vault", "topic"]
+
+
+def test_secrets_are_only_in_the_vault() -> None:
+    """What may be secret is so in every file; secrets go to the vault, and app settings refer to them by name."""
+    secret = {
+        (path.name, one.name): one.type
+        for path in FILES
+        if path.suffix == ".bicep"
+        for one in declared(str(path.relative_to(INFRA))).values()
+        if "secure" in one.decorators
+    }
+    assert secret == {
+        ("app.bicep", "settings"): "object",
+        ("main.bicep", "eventWebhooks"): "string",
+        ("main.bicep", "eventSecret"): "string",
+        ("main.bicep", "fhirClientSecret"): "string",
+        ("vault.bicep", "secrets"): "object",
+    }
+    kept = declared("main.bicep")["secrets"].value
+    assert kept is not None
+    given = {str(name): text(node) for _, name, node in properties(kept)}
+    settings = at(declared("main.bicep")["app"].value, "params.settings")
+    assert {name: text(at(settings, name)) for name in given} == {
+        name: f"empty({parameter}) ? '' : '${{secretOf}}{name})'" for name, parameter in given.items()
+    }
+
+
 def test_roles_are_those_of_their_names() -> None:
     """Each role's ID is that of the role of its name."""
     assert value("modules/rbac.bicep", "roles") == ROLES
 
 
 def test_roles_are_assigned_in_one_file() -> None:
-    """Every role assignment is in rbac.bicep, for an identity that is no person."""
+    """Every role assignment is in rbac.bicep, but for that in another group, for an identity that is no person."""
     assigning = {path.name for path in FILES if "Microsoft.Authorization/" in path.read_text()}
-    assert assigning == {"rbac.bicep"}
+    assert assigning == {"rbac.bicep", "rbac_fhir.bicep"}
     assignments = [
         one
-        for one in declared("modules/rbac.bicep").values()
+        for file in assigning
+        for one in declared(f"modules/{file}").values()
         if one.type.startswith("Microsoft.Authorization/")
     ]
     assert {literal(at(one.value, "properties.principalType")) for one in assignments} == {"ServicePrincipal"}
+
+
+def test_role_on_the_fhir_service_is_on_nothing_else() -> None:
+    """In the other group the app gets one role, on the service whose resource ID was given."""
+    module = declared("modules/rbac.bicep")["appFhir"]
+    assert module.type == "rbac_fhir.bicep"
+    assert text(at(module.value, "params.roleId")) == "roles['FHIR Data Contributor']"
+    role = declared("modules/rbac_fhir.bicep")["appRole"].value
+    assert text(at(role, "scope")) == "workspace::service"
+    assert source("modules/rbac.bicep", "fhirPath") == source("main.bicep", "fhirPath")
 
 
 def test_role_is_assigned_and_needed() -> None:
@@ -146,6 +202,8 @@ def test_alerts_name_what_they_read() -> None:
     """Each query of an alert has a name, and reads one of the tables of Application Insights."""
     queries = [text(node) for node in values("modules/alerts.bicep", "queries", "query")]
     assert len(queries) == 5
+    queries += [text(node) for node in values("modules/alerts.bicep", "deliveryQueries", "query")]
+    assert len(queries) == 7
     texts = [source("modules/alerts.bicep", "sweeps") if "sweeps" in one else one for one in queries]
     assert all(re.search(r"'App(Traces|Requests) \| ", one) for one in texts)
 

@@ -91,7 +91,7 @@ def _add_types(types: Json, place: str, sources: Iterable[str]) -> None:
                 .setdefault(fixed, {"write": "", "read": ""})
             )
             if method == "PUT" and body:
-                variant["write"] = f"{place}/{body}"
+                variant["write"] = variant["write"] or f"{place}/{body}"
             if method == "GET" and result and f"{place}/{result}" != variant["read"]:
                 variant["read"] = variant["read"] or f"{place}/{result}"
 
