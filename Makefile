@@ -2,8 +2,8 @@
 # make viewer  the service, and OHIF for it at http://127.0.0.1:3000; VIEWER_ARGS=--samples for something to see
 # make test    every test but the slow ones; PYTEST_ARGS="-k store" for some
 # make test-all   every test
-# make check   format, lint, types, imports
-# make audit   what is known against the pinned packages; asks pypi.org
+# make check   format, lint, types, imports, and make audit where that is possible
+# make audit   what is known against the packages that are deployed; asks pypi.org
 # make bench   what the service costs; BENCH_ARGS="--only store" for some
 # make bench-peer   the same beside Orthanc, where Debian's orthanc and orthanc-dicomweb are installed
 # make bench-search   what searches cost in archives of several sizes; BENCH_ARGS="--sizes 1000" for one
@@ -22,8 +22,10 @@ WORKER = .tools/.worker
 VIEWER = .tools/.viewer
 CLIENTS = .tools/.clients
 MODELS = .tools/.models
+AUDIT = .tools/.audit
+FHIR = .tools/.fhir
 
-TOOLS = $(AZURITE) $(DEVELOP) $(WORKER) $(VIEWER) $(CLIENTS) $(MODELS)
+TOOLS = $(AZURITE) $(DEVELOP) $(WORKER) $(VIEWER) $(CLIENTS) $(MODELS) $(FHIR)
 
 .PHONY: run viewer test test-all check audit bench bench-peer bench-search setup clean
 
@@ -39,16 +41,15 @@ test: $(TOOLS)
 test-all: $(TOOLS)
 	.venv/bin/python -m pytest -n auto $(PYTEST_ARGS)
 
-check: $(DEVELOP)
+check: $(DEVELOP) $(AUDIT)
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	@.venv/bin/python -m tools.audit --if-possible
 
-audit:
-	python3 -m venv .tools/audit
-	.tools/audit/bin/pip install --quiet pip-audit==2.10.1
-	.tools/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement requirements.txt
+audit: $(DEVELOP) $(AUDIT)
+	@.venv/bin/python -m tools.audit
 
 bench: $(DEVELOP) $(AZURITE)
 	@.venv/bin/python -m benchmarks $(BENCH_ARGS)
@@ -87,6 +88,14 @@ $(CLIENTS): tools/setup.sh
 
 $(MODELS): $(DEVELOP) tools/setup.sh tools/bicep_check/digest.py
 	@sh tools/setup.sh models
+	@touch $@
+
+$(FHIR): $(DEVELOP) tools/setup.sh tests/fhir/server/requirements.txt
+	@sh tools/setup.sh fhir
+	@touch $@
+
+$(AUDIT): $(DEVELOP) tools/setup.sh
+	@sh tools/setup.sh audit
 	@touch $@
 
 clean:

@@ -11,16 +11,29 @@ from dicom_core.functions_http import Responder
 from dicom_core.ingest import importing
 from dicom_core.settings import Settings
 from dicom_core.storage import blobs
-from dicom_core.studies import bulkdata, capabilities, delete, rendered, retrieve, search, store, uri_service
+from dicom_core.studies import (
+    bulkdata,
+    capabilities,
+    changefeed,
+    delete,
+    rendered,
+    retrieve,
+    search,
+    store,
+    subscribers,
+    uri_service,
+)
 
 settings = Settings.from_environment(os.environ)
 OPEN, KEY = func.AuthLevel.ANONYMOUS, func.AuthLevel.FUNCTION
 app = func.FunctionApp(http_auth_level=KEY if settings.authentication.by_key else OPEN)
 stores = bootstrap.stores(settings)
-respond = Responder(settings, stores, bootstrap.guard(settings))
+respond = Responder(settings, stores, bootstrap.guard(settings), bootstrap.tracing(settings))
 source = func.BlobSource(settings.blob_source)
 served = (resources.DEFAULT_PARTITION,)
 overdue = importing.Overdue(served)
+deliver = bootstrap.delivering(settings)
+SOON, LATER = 30.0, 120.0  # seconds that the subscribers are given
 
 READ = ["GET", "HEAD"]
 
@@ -261,6 +274,36 @@ async def delete_instance(req: Request) -> Response:
     return await respond(req, delete.delete)
 
 
+@app.route(route=f"{BASE}/changefeed", methods=READ)
+async def read_change_feed(req: Request) -> Response:
+    """What became of which instance, in the order in which it is told."""
+    return await respond(req, changefeed.changes)
+
+
+@app.route(route=f"{BASE}/changefeed/latest", methods=READ)
+async def read_latest_change(req: Request) -> Response:
+    """What was told last."""
+    return await respond(req, changefeed.latest)
+
+
+@app.route(route=f"{BASE}/subscribers", methods=READ)
+async def list_subscribers(req: Request) -> Response:
+    """Who is told of changes, and how far each has got."""
+    return await respond(req, subscribers.listed)
+
+
+@app.route(route=f"{BASE}/subscribers/{{subscriber}}/failures", methods=READ)
+async def list_failures(req: Request) -> Response:
+    """What could not be delivered to a subscriber."""
+    return await respond(req, subscribers.failures)
+
+
+@app.route(route=f"{BASE}/subscribers/{{subscriber}}/failures", methods=["POST"])
+async def retry_failures(req: Request) -> Response:
+    """Try it again."""
+    return await respond(req, subscribers.retry)
+
+
 @app.route(route="health/check", methods=READ, auth_level=OPEN)
 async def check_health(req: Request) -> Response:
     """Whether the service can reach its storage."""
@@ -290,8 +333,9 @@ async def retrieve_capabilities(req: Request) -> Response:
 
 @app.blob_trigger(arg_name="blob", path="dicom/{name}.dcm", connection="DicomStorage", source=source)
 async def index_stored_instance(blob: BlobClient) -> None:
-    """A hint that bytes of a study have come, so that it is indexed soon."""
+    """A hint that bytes of a study have come, so that it is indexed soon, and those who follow are told."""
     await (await stores()).index.refresh(*blobs.origin(blob.blob_name))
+    await deliver(await stores(), SOON)
 
 
 @app.blob_trigger(arg_name="blob", path="import/{name}", connection="DicomStorage", source=source)
@@ -308,3 +352,14 @@ async def sweep(timer: func.TimerRequest) -> None:
     """As often as the setting says: every minute is prompt, every five cost less while no one calls."""
     await (await stores()).index.sweep()
     await overdue.take(await stores())
+
+
+# What passes changes on, where someone follows them; beside the sweep, which no one's server may hold up
+
+
+if settings.subscribers:
+
+    @app.timer_trigger(schedule="%DicomSweepSchedule%", arg_name="timer")
+    async def deliver_changes(timer: func.TimerRequest) -> None:
+        """What was not passed on when it came, or has to be tried again."""
+        await deliver(await stores(), LATER)

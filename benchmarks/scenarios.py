@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 
 from benchmarks import load
@@ -24,6 +25,7 @@ _FRAMES = "multipart/related; type=application/octet-stream; transfer-syntax=*"
 
 _DECODED = "multipart/related; type=application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
 _JSON = "application/dicom+json"
+_CHANGES = "application/json"
 _JPEG = "image/jpeg"
 _ZIP = "application/zip"
 _MULTIPART = "multipart/related"
@@ -49,6 +51,7 @@ GROUPS: Mapping[str, Data] = {
     "metadata": Data.STORED,
     "search": Data.STORED,
     "indexed": Data.INDEXED,
+    "feed": Data.INDEXED,
 }
 
 
@@ -151,6 +154,39 @@ def _of_new(
     return made
 
 
+def _told(images: int, studies: int, *, metadata: bool, count: int = 10) -> Rounds:
+    """The changes of several studies that have just been stored, and told by another reader."""
+
+    def made(fresh: Fresh) -> Round:
+        path = _changes_from_now(limit=images * studies, metadata=metadata)
+        stores = _bulk(SMALL, studies, images)(fresh).calls
+        return Round([Call(path, gives=_CHANGES)] * count, [*stores, _LATEST])
+
+    return made
+
+
+def _untold(studies: int, readers: int) -> Rounds:
+    """The latest change, when studies of one image have been stored and no one was told of them."""
+    return lambda fresh: Round([_LATEST] * readers, _bulk(SMALL, studies, 1)(fresh).calls)
+
+
+def _followed(count: int) -> Rounds:
+    """Each image in a request of its own, and after each what is new."""
+
+    def made(fresh: Fresh) -> Round:
+        path = _changes_from_now(limit=100, metadata=False)
+        stores = _stores(SMALL, count)(fresh).calls
+        news = [Call(f"{path}&offset={number}", gives=_CHANGES) for number in range(count)]
+        return Round([call for pair in zip(stores, news, strict=True) for call in pair])
+
+    return made
+
+
+def _changes_from_now(*, limit: int, metadata: bool) -> str:
+    now = datetime.now(UTC).replace(tzinfo=None).isoformat()
+    return f"/changefeed?startTime={now}Z&limit={limit}&includeMetadata={str(metadata).lower()}"
+
+
 def _encoded(encoding: str) -> dict[str, str]:
     return {"Accept-Encoding": encoding} if encoding else {}
 
@@ -178,6 +214,7 @@ def prepare() -> list[Call]:
     ]
 
 
+_LATEST = Call("/changefeed/latest?includeMetadata=false", gives=_CHANGES)
 _METADATA = f"{_series(STUDY)}/metadata"
 _KEPT = {"table": 1, "blob_read": 1}
 
@@ -273,4 +310,12 @@ SCENARIOS = (
     Scenario(
         "indexed", "Search studies by *middle*, 100 found", _same("/studies?PatientID=*0012*", count=10)
     ),
+    Scenario("feed", "Read 100 changes of a study", _told(100, 1, metadata=False)),
+    Scenario("feed", "Read 100 changes of a study, with metadata", _told(100, 1, metadata=True)),
+    Scenario("feed", "Read 100 changes of 100 studies", _told(1, 100, metadata=False)),
+    Scenario("feed", "Read 100 changes of 100 studies, with metadata", _told(1, 100, metadata=True)),
+    Scenario("feed", "Read the latest change", lambda _: Round([_LATEST] * 50)),
+    Scenario("feed", "Publish 104 studies of one image, 1 reader, per change", _untold(104, 1), per=104),
+    Scenario("feed", "Publish 104 studies of one image, 8 readers, per change", _untold(104, 8), 8, 13),
+    Scenario("feed", "Store 12 KiB and read what is new, in turns, per request", _followed(50)),
 )

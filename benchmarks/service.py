@@ -70,8 +70,8 @@ class Sample:
 
 
 @contextmanager
-def running() -> Iterator[Target]:
-    """The service over an emulator that keeps its data in memory, until the end of the block."""
+def running(**settings: str) -> Iterator[Target]:
+    """The service over an emulator that keeps its data in memory, until the end of the block; with further settings."""
     with (
         Azurite(tools=ROOT / TOOLS) as storage,
         tempfile.NamedTemporaryFile() as log,
@@ -85,6 +85,7 @@ def running() -> Iterator[Target]:
                 "LOG_LEVEL": "INFO",
                 "AzureWebJobsStorage": storage.connection_string,
                 "DicomStorage": storage.connection_string,
+                **settings,
             },
             stdout=subprocess.PIPE,
             stderr=log,

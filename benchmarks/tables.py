@@ -85,12 +85,12 @@ class SortedTable(FakeTable):
         for partition in self._partitions(*partitions):
             if partition < after[0]:
                 continue
-            keys = self._sorted(partition)
+            keys, found = self._sorted(partition), self._tables.rows(self._name, partition)
             start = bisect_left(keys, rows[0])
             if partition == after[0]:
                 start = max(start, bisect_right(keys, after[1]))
             for at in range(start, bisect_right(keys, rows[1])):
-                if meets(partition, keys[at]):
+                if meets(partition, keys[at], found[keys[at]][0]):
                     yield partition, keys[at]
 
     def _partitions(self, first: str, last: str) -> list[str]:
@@ -149,7 +149,7 @@ def _unquoted(key: str) -> str:
 
 
 @lru_cache(1000)
-def _parsed(condition: str) -> tuple[Key, Key, Callable[[str, str], bool]]:
+def _parsed(condition: str) -> tuple[Key, Key, Callable[[str, str, Mapping[str, Any]], bool]]:
     """The first and the last partition and row that can meet a condition, and what compares with it.
 
     Comparisons of the partition hold for the whole condition; those of rows narrow it unless there are alternatives.

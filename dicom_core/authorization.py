@@ -29,6 +29,7 @@ Rule = frozenset[Role] | None
 READING: Rule = frozenset({Role.READ})
 WRITING: Rule = frozenset({Role.WRITE})
 DELETING: Rule = frozenset({Role.DELETE})
+ADMINISTERING: Rule = frozenset({Role.ADMIN})
 ANY_ROLE: Rule = frozenset(Role)
 EVERYONE: Rule = None
 
@@ -49,6 +50,11 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "search.series": READING,
         "search.instances": READING,
         "delete.delete": DELETING,
+        "changefeed.changes": READING,
+        "changefeed.latest": READING,
+        "subscribers.listed": ADMINISTERING,
+        "subscribers.failures": ADMINISTERING,
+        "subscribers.retry": ADMINISTERING,
         "capabilities.retrieve": ANY_ROLE,
         "functions_http.unknown": ANY_ROLE,
         "capabilities.description": EVERYONE,

@@ -20,6 +20,7 @@ EXAMPLES = {
     "{series}": "1.2.4",
     "{instance}": "1.2.5",
     "{frames}": "1",
+    "{subscriber}": "queue-events",
     "{*bulkdata}": "00420011",
     "{*path}": "nothing",
 }

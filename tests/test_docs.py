@@ -88,7 +88,17 @@ def test_settings_are_those_that_are_read() -> None:
     read = set(re.findall(r'environment\.get\("(\w+)"', source))
     of_the_host = {"DicomSweepSchedule"}
     assert of_the_host <= json.loads((ROOT / "local.settings.sample.json").read_text())["Values"].keys()
-    assert named - of_the_host | {"WEBSITE_HOSTNAME"} == read
+    assert named - of_the_host | {"WEBSITE_HOSTNAME", "WEBSITE_SITE_NAME"} == read
+
+
+def test_sample_has_the_settings_of_subscribers() -> None:
+    """What a developer may want to try is there to be filled in; as it is, no one is told of anything."""
+    values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    named = [row[0] for row in table(settings.__doc__ or "", "setting", "meaning", "default")]
+    of_subscribers = [name for name in named if name.startswith(("DicomEvent", "DicomFhir"))]
+
+    assert [name for name in values if name.startswith(("DicomEvent", "DicomFhir"))] == of_subscribers
+    assert settings.Settings.from_environment(values).subscribers == ()
 
 
 def test_sample_settings_start_the_service() -> None:

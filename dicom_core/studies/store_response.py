@@ -60,7 +60,13 @@ def respond(request: Request, results: Sequence[Result], content_type: str = DIC
     if stored:
         dataset["00081199"] = _value("SQ", *(_referenced(request, result) for result in stored))
     encode = native.document if content_type == media_types.DICOM_XML else orjson.dumps
-    return Response(_status(request, stored, failed), {"Content-Type": content_type}, encode(dataset))
+    studies = dict.fromkeys(result.resource.study for result in stored if result.resource is not None)
+    return Response(
+        _status(request, stored, failed),
+        {"Content-Type": content_type},
+        encode(dataset),
+        tuple(map(Resource, studies)),
+    )
 
 
 def _status(request: Request, stored: Sequence[Result], failed: Sequence[Result]) -> int:

@@ -23,6 +23,10 @@ async def instance(request: Request, stores: Stores) -> Response:
     asked = uri_parameters.parse(request.parameters)
     accept = (("accept", asked.accept),) if asked.accept else ()
     request = replace(request, resource=asked.resource, parameters=accept)
+    return replace(await _answer(request, stores, asked), about=(asked.resource,))
+
+
+async def _answer(request: Request, stores: Stores, asked: Parsed) -> Response:
     ranges = media_types.acceptable(request)
     preferred = max(ranges, key=lambda media_range: media_range.q, default=None)
     if preferred is not None and preferred.content == media_types.DICOM:

@@ -12,6 +12,7 @@ from functools import cache
 import orjson
 
 from dicom_core.authorization import Role
+from dicom_core.changes import Action, State
 from dicom_core.web import api_parameters, capabilities
 from dicom_core.web.api_parameters import Object
 from dicom_core.web.capabilities import Method
@@ -28,7 +29,7 @@ _OPTIONS = Method(
 
 _ANSWERS: Mapping[int, str] = {
     200: "It is done, or found.",
-    202: "Some instances were not stored; or some were stored with a warning.",
+    202: "Some instances were not stored, or some with a warning; or what was asked for will be done soon.",
     204: "It is done, or nothing was found; there is no content.",
     206: "The range that was asked for.",
     304: "The representation is the one that the user agent has.",
@@ -54,6 +55,9 @@ _TAGS = {
     "upsert": "Store, in the place of what stands there.",
     "search": "Search (PS3.18 10.6).",
     "delete": "Delete.",
+    "read": "The change feed: what became of which instance.",
+    "list": "The subscribers of the change feed.",
+    "retry": "What could not be delivered to them.",
     "check": "The state of the service.",
 }
 _ROLES = {
@@ -65,6 +69,7 @@ _ROLES = {
 }
 """The roles that a token must grant, by method (`authorization.RULES`); of none any will do."""
 
+_OF_ADMINISTRATORS = frozenset({"list_subscribers", "list_failures", "retry_failures"})
 _OPEN = frozenset({"retrieve_api_description", "check_health"})
 _VARIABLE = re.compile(r"\{(\w+)\}")
 _DATA_SET: Object = {
@@ -85,10 +90,85 @@ _DATA_SET: Object = {
     },
     "additionalProperties": False,
 }
+_CHANGE: Object = {
+    "type": "object",
+    "description": "What became of an instance.",
+    "required": [
+        "sequence",
+        "partitionName",
+        "studyInstanceUid",
+        "seriesInstanceUid",
+        "sopInstanceUid",
+        "action",
+        "timestamp",
+        "state",
+    ],
+    "properties": {
+        "sequence": {"type": "integer", "minimum": 1},
+        "partitionName": {"type": "string"},
+        "studyInstanceUid": api_parameters.UID,
+        "seriesInstanceUid": api_parameters.UID,
+        "sopInstanceUid": api_parameters.UID,
+        "sopClassUid": api_parameters.UID,
+        "action": {"enum": [action.capitalize() for action in Action]},
+        "timestamp": {"type": "string", "format": "date-time"},
+        "state": {"enum": [state.capitalize() for state in State]},
+        "metadata": {"$ref": "#/components/schemas/DataSet"},
+    },
+    "additionalProperties": False,
+}
+_TIME: Object = {"type": "string", "format": "date-time"}
+_COUNT: Object = {"type": "integer", "minimum": 0}
+_SUBSCRIBER: Object = {
+    "type": "object",
+    "description": "Who is told of changes; restsUntil and reason only while its target is down.",
+    "required": ["name", "latest", "waiting", "failed"],
+    "properties": {
+        "name": {"type": "string"},
+        "sequence": _COUNT,
+        "latest": _COUNT,
+        "waiting": _COUNT,
+        "failed": _COUNT,
+        "restsUntil": _TIME,
+        "reason": {"type": "string"},
+    },
+    "additionalProperties": False,
+}
+_FAILURE_MEMBERS: Object = {
+    "partitionName": {"type": "string"},
+    "studyInstanceUid": api_parameters.UID,
+    "first": _COUNT,
+    "last": _COUNT,
+    "attempts": _COUNT,
+    "since": _TIME,
+    "reason": {"type": "string"},
+}
+_FAILURE: Object = {
+    "type": "object",
+    "description": "Changes of a study that could not be delivered.",
+    "required": list(_FAILURE_MEMBERS),
+    "properties": _FAILURE_MEMBERS,
+    "additionalProperties": False,
+}
 _SCHEMAS: Mapping[str, Object] = {
+    "Subscribers": {"type": "array", "items": _SUBSCRIBER},
+    "Failures": {"type": "array", "items": _FAILURE},
+    "Retried": {"type": "object", "required": ["retried"], "properties": {"retried": _COUNT}},
+    "Change": _CHANGE,
+    "Changes": {"type": "array", "items": {"$ref": "#/components/schemas/Change"}},
     "DataSet": _DATA_SET,
     "DataSets": {"type": "array", "items": {"$ref": "#/components/schemas/DataSet"}},
 }
+
+
+_SCHEMA_OF = {
+    "read_change_feed": "Changes",
+    "read_latest_change": "Change",
+    "list_subscribers": "Subscribers",
+    "list_failures": "Failures",
+    "retry_failures": "Retried",
+}
+"""The schemas of what is JSON, but no data set; of any other it is not said."""
 
 
 def as_json(base_url: str) -> bytes:
@@ -102,7 +182,12 @@ def as_json(base_url: str) -> bytes:
 def _whole() -> Object:
     """What does not change with the base URL."""
     methods = [method for each in capabilities.TABLE.values() for method in each]
-    names = dict.fromkeys(name for method in methods for name in method.parameters)
+    names = dict.fromkeys(
+        name
+        for method in methods
+        for name in method.parameters
+        if name not in api_parameters.OF_OPERATION.get(method.id, ())
+    )
     return {
         "openapi": "3.1.1",
         "info": {
@@ -158,7 +243,8 @@ def _operations(method: Method) -> Iterator[tuple[str, Object]]:
 
 def _operation(method: Method, name: str) -> Object:
     fields = (field for status, fields in _FIELDS.items() if status in method.statuses for field in fields)
-    asked = [_reference("parameters", each) for each in (*fields, *method.parameters)]
+    own = api_parameters.OF_OPERATION.get(method.id, {})
+    asked = [own.get(each) or _reference("parameters", each) for each in (*fields, *method.parameters)]
     payload = {"required": True, "content": {media_type: {} for media_type in method.consumes}}
     return {
         "operationId": name,
@@ -167,8 +253,12 @@ def _operation(method: Method, name: str) -> Object:
         **({"parameters": asked} if asked else {}),
         **({"requestBody": payload} if method.consumes else {}),
         "responses": {str(status): _response(status, method) for status in sorted(method.statuses)},
-        "security": [] if method.id in _OPEN else [{"token": _ROLES[method.name]}, {"key": []}],
+        "security": [] if method.id in _OPEN else [{"token": _roles(method)}, {"key": []}],
     }
+
+
+def _roles(method: Method) -> list[Role]:
+    return [Role.ADMIN] if method.id in _OF_ADMINISTRATORS else _ROLES[method.name]
 
 
 def _response(status: int, method: Method) -> Object:
@@ -180,6 +270,8 @@ def _response(status: int, method: Method) -> Object:
 
 def _content(media_type: str, method: Method) -> Object:
     """A Media Type Object; what is not JSON has no schema."""
+    if method.id in _SCHEMA_OF:
+        return {"schema": _reference("schemas", _SCHEMA_OF[method.id])}
     if DICOM_JSON not in method.produces or media_type not in (DICOM_JSON, JSON):
         return {"schema": {"type": "object"}} if media_type == JSON else {}
     return {"schema": _reference("schemas", "DataSet" if method.consumes else "DataSets")}

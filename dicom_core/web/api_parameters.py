@@ -1,7 +1,7 @@
 """What the parameters of requests may be, as JSON Schema: for the API description.
 
 The names are those of `capabilities.TABLE`; the values are read by `resources`, `headers`, `search_parameters`,
-`rendered_parameters` and `uri_parameters`.
+`rendered_parameters`, `uri_parameters` and `changefeed_parameters`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 from dicom_core import attributes
 from dicom_core.attributes import Attribute
 from dicom_core.rendition import DEFAULT_QUALITY, MAX_SIDE, Profile
-from dicom_core.resources import MAX_FRAMES
+from dicom_core.resources import MAX_FRAMES, MAX_REPEATS
+from dicom_core.web import subscriber_parameters
+from dicom_core.web.changefeed_parameters import LIMITS, MAX_OFFSET, OF_LATEST
 from dicom_core.web.search_parameters import DEFAULT_LIMIT, MAX_LIMIT
 
 Object = dict[str, Any]
@@ -41,9 +43,10 @@ IN_PATH: Mapping[str, tuple[Object, str]] = {
     "study": (UID, "Study Instance UID."),
     "series": (UID, "Series Instance UID."),
     "instance": (UID, "SOP Instance UID."),
+    "subscriber": (_TEXT, "Name of a subscriber of the change feed."),
     "frames": (
         {"type": "string", "pattern": "^[1-9][0-9]{0,9}(,[1-9][0-9]{0,9})*$"},
-        f"Numbers of frames, from 1, at most {MAX_FRAMES} with commas between them.",
+        f"Numbers of frames, from 1, at most {MAX_FRAMES} with commas between them, each at most {MAX_REPEATS} times.",
     ),
     "bulkdata": (
         {"type": "string", "pattern": "^[0-9A-F]{8}(/[0-9]+/[0-9A-F]{8})*$"},
@@ -109,7 +112,56 @@ _IN_QUERY: Mapping[str, tuple[Object, str]] = {
     "windowCenter": ({"type": "number"}, "The center of a linear window; the width must be given as well."),
     "windowWidth": ({"type": "number", "minimum": 1}, "Its width; the center must be given as well."),
 }
+_TIME: Object = {"type": "string", "format": "date-time"}
+_IN_FEED: Mapping[str, tuple[Object, str]] = {
+    "startTime": (_TIME, "The first time of the entries, with its zone. Of v2."),
+    "endTime": (_TIME, "The time that all entries are before, with its zone. Of v2."),
+    "offset": (
+        {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
+        "Entries to pass over; in v1 the sequence number before the first.",
+    ),
+    "limit": (
+        {"type": "integer", "minimum": 1, "maximum": LIMITS[2].most, "default": LIMITS[2].default},
+        f"The most entries to return; in v1 1 to {LIMITS[1].most}, {LIMITS[1].default} unless given.",
+    ),
+    "includeMetadata": (
+        {"type": "boolean", "default": True},
+        "Return the metadata of what stands now of each instance.",
+    ),
+}
+_IN_FAILURES: Mapping[str, tuple[Object, str]] = {
+    "limit": (
+        {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": subscriber_parameters.MAX_LIMIT,
+            "default": subscriber_parameters.DEFAULT_LIMIT,
+        },
+        "The most failures to return.",
+    ),
+    "offset": (
+        {"type": "integer", "minimum": 0, "maximum": subscriber_parameters.MAX_OFFSET, "default": 0},
+        "Failures to pass over.",
+    ),
+    "study": (UID, "The study to try again; all unless given."),
+}
 _REQUIRED = frozenset({"requestType", "studyUID", "seriesUID", "objectUID"})
+
+
+def _parameter(name: str, schema: Object, text: str) -> Object:
+    required = {"required": True} if name in _REQUIRED else {}
+    return {"name": name, "in": "query", "description": text, **required, "schema": schema}
+
+
+OF_OPERATION: Mapping[str, Mapping[str, Object]] = {
+    "read_change_feed": {name: _parameter(name, *told) for name, told in _IN_FEED.items()},
+    "read_latest_change": {name: _parameter(name, *_IN_FEED[name]) for name in OF_LATEST},
+    "list_failures": {name: _parameter(name, *_IN_FAILURES[name]) for name in subscriber_parameters.LISTING},
+    "retry_failures": {
+        name: _parameter(name, *_IN_FAILURES[name]) for name in subscriber_parameters.RETRYING
+    },
+}
+"""The Parameter Objects of operations that mean something of their own by a name."""
 
 
 def described(names: Iterable[str]) -> dict[str, Object]:
@@ -126,9 +178,7 @@ def described(names: Iterable[str]) -> dict[str, Object]:
 
 
 def _query(name: str) -> Object:
-    schema, text = _IN_QUERY.get(name) or _match(name)
-    required = {"required": True} if name in _REQUIRED else {}
-    return {"name": name, "in": "query", "description": text, **required, "schema": schema}
+    return _parameter(name, *(_IN_QUERY.get(name) or _match(name)))
 
 
 def _match(keyword: str) -> tuple[Object, str]:

@@ -14,6 +14,7 @@ import orjson
 
 from dicom_core import attributes
 from dicom_core.resources import Level
+from dicom_core.web import changefeed_parameters, subscriber_parameters
 from dicom_core.web.media_types import (
     COMPRESSED,
     DICOM,
@@ -167,6 +168,23 @@ TABLE: Mapping[str, tuple[Method, ...]] = {
     "series": (_search("series", Level.SERIES),),
     "instances": (_search("instances", Level.INSTANCE),),
     "wado": (_retrieve("by_uri", (*_SINGLE_RENDERED, DICOM), _BY_URI, 413, *_RANGES),),
+    "changefeed": (
+        Method("GET", "read_change_feed", (JSON,), changefeed_parameters.NAMES[2], statuses=(200, *_ALWAYS)),
+    ),
+    "changefeed/latest": (
+        Method(
+            "GET",
+            "read_latest_change",
+            (JSON,),
+            changefeed_parameters.OF_LATEST,
+            statuses=(200, 204, *_ALWAYS),
+        ),
+    ),
+    "subscribers": (Method("GET", "list_subscribers", (JSON,), statuses=(200, *_ALWAYS)),),
+    "subscribers/{subscriber}/failures": (
+        Method("GET", "list_failures", (JSON,), subscriber_parameters.LISTING, statuses=(200, *_ALWAYS)),
+        Method("POST", "retry_failures", (JSON,), subscriber_parameters.RETRYING, statuses=(202, *_ALWAYS)),
+    ),
     "api.json": (Method("GET", "retrieve_api_description", (JSON,), statuses=(200, 404, 503)),),
 }
 """The methods of every resource, by its path below the base URL. HEAD is where GET is, OPTIONS everywhere."""

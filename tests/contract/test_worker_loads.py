@@ -17,6 +17,7 @@ from azure.storage.blob import ContainerClient
 
 from dicom_core.storage import provision
 from tests import instances
+from tests.ingestion import ingestion
 from tests.serving import ROOT, storage_settings
 from tests.storage import account
 from tools.local_host.azurite import Azurite
@@ -143,6 +144,24 @@ def test_worker_answers_health_check(loaded: dict[str, Any]) -> None:
 
 
 @pytest.mark.azurite
+def test_worker_hands_on_the_trace_of_the_host(azurite: Azurite) -> None:
+    """Where telemetry is on, the span of a request is a child of the host's, of which the worker has told.
+
+    There is no other: the server that the worker runs would make spans with whole URLs, if it found where to send them.
+    """
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    with ingestion() as component:
+        settings = {**storage_settings(azurite.connection_string), **component.settings}
+
+        load(ROOT, "health/check", TRACE_PARENT=f"00-{trace}-{parent}-01", **settings)
+
+        sent = [(one["data"]["baseType"], one["tags"]) for one in component.items]
+    (span,) = [tags for kind, tags in sent if kind != "MessageData"]
+    assert (span["ai.operation.id"], span["ai.operation.parentId"]) == (trace, parent)
+    assert [tags["ai.operation.id"] for kind, tags in sent if kind == "MessageData"] == [trace]
+
+
+@pytest.mark.azurite
 def test_worker_fires_blob_trigger(loaded: dict[str, Any], drop_zone: ContainerClient) -> None:
     """What the worker makes of the host's message is what the function takes: the file has been imported."""
     assert loaded["fired"] == ["import_stored_file"]
@@ -193,6 +212,11 @@ def test_connections_are_in_sample_settings(loaded: dict[str, Any]) -> None:
 def test_sample_settings() -> None:
     """The sample holds what `func start` needs on every Python, and storage by the emulator."""
     sample = json.loads((ROOT / "local.settings.sample.json").read_text())
+    of_subscribers = {
+        name: sample["Values"].pop(name)
+        for name in list(sample["Values"])
+        if name.startswith(("DicomEvent", "DicomFhir"))
+    }
 
     assert sample == {
         "IsEncrypted": False,
@@ -205,6 +229,10 @@ def test_sample_settings() -> None:
             "DicomBlobSource": "LogsAndContainerScan",
             "DicomSweepSchedule": "0 * * * * *",
         },
+    }
+    assert {name for name, value in of_subscribers.items() if value} == {
+        "DicomEventSchema",
+        "DicomFhirAuthentication",
     }
 
 

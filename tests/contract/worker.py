@@ -9,6 +9,7 @@ for its messages: the library takes their classes from the caller.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import sys
@@ -138,7 +139,9 @@ def _invocation(function: str, argument: str, data: _OneOf) -> Any:
         function_id=function,
         input_data=[value],
         trigger_metadata={},
-        trace_context=SimpleNamespace(trace_parent="", trace_state="", attributes={}),
+        trace_context=SimpleNamespace(
+            trace_parent=os.environ.get("TRACE_PARENT", ""), trace_state="", attributes={}
+        ),
         retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
     )
     return _request(invocation_request=invocation)
@@ -172,4 +175,5 @@ if __name__ == "__main__":
     except SystemExit as reason:
         print(reason, file=sys.stderr, flush=True)
         os._exit(1)
+    atexit._run_exitfuncs()  # telemetry sends the last of it
     os._exit(0)  # the worker's server has no way to be stopped

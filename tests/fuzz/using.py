@@ -23,7 +23,14 @@ import orjson
 from dicom_core.errors import TransactionError
 from dicom_core.ports import Stores
 from dicom_core.resources import Resource
-from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryIndex, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import (
+    MemoryDeliveries,
+    MemoryDropZone,
+    MemoryFeed,
+    MemoryIndex,
+    MemoryRenditions,
+    MemoryStore,
+)
 from dicom_core.studies import bulkdata, rendered, retrieve, search, store
 from dicom_core.web.messages import Request, Response
 from tests.serving import ROOT
@@ -107,7 +114,9 @@ def process() -> Iterator[Process]:
 async def used(content: bytes) -> tuple[int, ...]:
     """Store a file and ask for all that can be made of it; the statuses of the answers."""
     index = MemoryIndex()
-    stores = Stores(MemoryStore(), index, MemoryDropZone(), MemoryRenditions(), MemoryFeed(index))
+    stores = Stores(
+        MemoryStore(), index, MemoryDropZone(), MemoryRenditions(), MemoryFeed(index), MemoryDeliveries()
+    )
     asked = Request(
         "POST", Resource(), BASE, headers={"content-type": "application/dicom"}, body=_pieces(content)
     )

@@ -16,7 +16,14 @@ from dicom_core.functions_http import Responder
 from dicom_core.guard import Guard
 from dicom_core.ports import Stores
 from dicom_core.settings import Settings
-from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryIndex, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import (
+    MemoryDeliveries,
+    MemoryDropZone,
+    MemoryFeed,
+    MemoryIndex,
+    MemoryRenditions,
+    MemoryStore,
+)
 from dicom_core.studies import search
 from dicom_core.web.messages import Request, Response
 from tests.serving import ROOT
@@ -32,7 +39,9 @@ async def readers(token: str) -> Caller:
 
 async def stores() -> Stores:
     """Stores with nothing in them."""
-    return Stores(MemoryStore(), MemoryIndex(), MemoryDropZone(), MemoryRenditions(), MemoryFeed())
+    return Stores(
+        MemoryStore(), MemoryIndex(), MemoryDropZone(), MemoryRenditions(), MemoryFeed(), MemoryDeliveries()
+    )
 
 
 async def test_caller_with_the_role() -> None:

@@ -25,12 +25,35 @@ def test_blob_source(source: str) -> None:
         ("DicomRetentionHours", "0.5"),
         ("DicomRetentionHours", "-1"),
         ("DicomRetentionHours", "100000"),
+        ("OTEL_TRACES_SAMPLER_ARG", "-1"),
+        ("OTEL_TRACES_SAMPLER_ARG", "many"),
+        ("PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "1"),
     ],
 )
 def test_setting_that_is_malformed(name: str, value: str) -> None:
     """The service does not start, and says which setting is wrong."""
     with pytest.raises(SettingsError, match=name):
         Settings.from_environment({**STORAGE, name: value})
+
+
+SENT_TO = {"APPLICATIONINSIGHTS_CONNECTION_STRING": "InstrumentationKey=1"}
+
+
+@pytest.mark.parametrize(
+    ("enabled", "destination"),
+    [("true", "InstrumentationKey=1"), ("1", "InstrumentationKey=1"), ("false", ""), ("", "")],
+)
+def test_telemetry_is_sent_if_asked_for(enabled: str, destination: str) -> None:
+    """Where the platform has a component of Application Insights, a setting says whether we use it, too."""
+    environment = {**STORAGE, **SENT_TO, "PYTHON_ENABLE_OPENTELEMETRY": enabled}
+
+    assert Settings.from_environment(environment).telemetry == destination
+
+
+def test_telemetry_needs_a_destination() -> None:
+    """The service does not start if it is to send telemetry nowhere."""
+    with pytest.raises(SettingsError, match="set APPLICATIONINSIGHTS_CONNECTION_STRING"):
+        Settings.from_environment({**STORAGE, "PYTHON_ENABLE_OPENTELEMETRY": "true"})
 
 
 ENTRA = {

@@ -14,7 +14,13 @@ from benchmarks.searches import Oracle, Search, searches
 from benchmarks.tables import Tables
 from dicom_core.ports import Stores
 from dicom_core.storage.indexing import Indexer
-from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import (
+    MemoryDeliveries,
+    MemoryDropZone,
+    MemoryFeed,
+    MemoryRenditions,
+    MemoryStore,
+)
 from dicom_core.storage.rest import Client, SharedKey
 from dicom_core.storage.table_service import Action, Operation, Table
 from dicom_core.web.messages import Response
@@ -41,7 +47,9 @@ def stores() -> Stores:
         await archive.index(indexer(service), SOME[:SIZE])
 
     asyncio.run(fill())
-    return Stores(MemoryStore(), index, MemoryDropZone(), MemoryRenditions(), MemoryFeed())
+    return Stores(
+        MemoryStore(), index, MemoryDropZone(), MemoryRenditions(), MemoryFeed(), MemoryDeliveries()
+    )
 
 
 @pytest.fixture

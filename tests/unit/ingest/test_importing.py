@@ -13,7 +13,14 @@ from dicom_core.errors import StorageUnavailable
 from dicom_core.ingest import importing
 from dicom_core.ports import Dropped, Stores
 from dicom_core.resources import DEFAULT_PARTITION
-from dicom_core.storage.memory import MemoryDropZone, MemoryFeed, MemoryIndex, MemoryRenditions, MemoryStore
+from dicom_core.storage.memory import (
+    MemoryDeliveries,
+    MemoryDropZone,
+    MemoryFeed,
+    MemoryIndex,
+    MemoryRenditions,
+    MemoryStore,
+)
 from tests import dicomweb, instances
 from tests.storage import contents
 
@@ -47,7 +54,7 @@ def zone() -> Zone:
 @pytest.fixture
 def stores(zone: Zone) -> Stores:
     """An empty archive."""
-    return Stores(MemoryStore(), MemoryIndex(), zone, MemoryRenditions(), MemoryFeed())
+    return Stores(MemoryStore(), MemoryIndex(), zone, MemoryRenditions(), MemoryFeed(), MemoryDeliveries())
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,10 @@ def test_variables_are_described() -> None:
         ("## Retrieve (10.4)", lambda name: re.match("retrieve_(?!rendered|thumbnail|by_uri|api|cap)", name)),
         ("## Rendered resources and thumbnails (10.4)", lambda name: re.match("retrieve_rendered", name)),
         ("## Store (10.5)", lambda name: re.match("store|upsert", name)),
+        ("## Change feed", lambda name: re.match("read_", name)),
+        ("## Subscribers", lambda name: re.match("list_|retry_", name)),
     ],
-    ids=["retrieve", "rendered", "store"],
+    ids=["retrieve", "rendered", "store", "change feed", "subscribers"],
 )
 def test_statuses_are_those_of_the_conformance_statement(section: str, belongs: Any) -> None:
     """Statuses of a transaction = its table, what a path or a caller may get everywhere, and 503."""
