@@ -51,7 +51,10 @@ class Tally:
 
 
 class Run:
-    """One run of one subscriber, until a time at which it begins no further delivery."""
+    """One run of one subscriber, until a time at which it begins no further delivery.
+
+    `settling` is when the studies that were taken may be delivered, of those that may not yet.
+    """
 
     def __init__(
         self, subscriber: Subscriber, stores: Stores, until: datetime, now: Callable[[], datetime] = utc_now
@@ -67,6 +70,7 @@ class Run:
         self._position = Position(0)
         self._is_down = False
         self.tally = Tally()
+        self.settling: set[datetime] = set()
 
     @property
     def name(self) -> str:
@@ -145,6 +149,7 @@ class Run:
         changed = {task.key for task in kept}
         now = self._now()
         due = [task for task in kept if not task.claim and task.due <= now]
+        self.settling.update(task.due for task in kept if not task.claim and task.due > now)
         self._queue = deque([*(task for task in self._queue if task.key not in changed), *due])
 
     async def _work(self) -> None:

@@ -3,10 +3,11 @@
     PartitionKey feed
       head                      the last sequence number, a time after which all that follows is told, the last change
       id|{transaction}|{piece}  this piece of this transaction has been told; kept for good
-      e|{last sequence}         changes of one study: time, partition, study, their number, and a gzipped list of them
-      h|{inverted minute}       the last sequence number before the first that was told in that minute
+      e|{last sequence}         changes of one study: time of the last, partition, study, number, and a gzipped list
+      h|{inverted minute}       a sequence number that was told before all of that minute
 
-An entry is keyed by its last number, so that those from some number on are one range.
+An entry is keyed by its last number, so that those from some number on are one range. The changes of a batch have times
+a microsecond apart, so that no two changes have the same: who goes on after a time misses none.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ HEAD = "head"
 HEAD_COLUMNS = ("sequence", "time", "minute", "last")
 CHANGES = ("RowKey", "time", "partition", "study", *(f"changes{part}" for part in range(rows.PARTS)))
 TICK = timedelta(microseconds=1)
+"""From the time of a change to that of the next, at the least."""
 
 _LEADING = 2
 """Operations that come first in each batch: the head, and the minute."""
@@ -135,9 +137,14 @@ def fit(pieces: Sequence[Piece]) -> bool:
     return operations <= MAX_OPERATIONS and sum(map(_weight, pieces)) <= _HEAVY
 
 
+def ending(head: Head, pieces: Sequence[Piece], now: datetime) -> datetime:
+    """The time of the last change of some pieces: now, or later if the first would not be later than what was told."""
+    return max(now, head.time + sum(len(piece.changes) for piece in pieces) * TICK)
+
+
 def telling(head: Head, pieces: Sequence[Piece], at: datetime) -> list[Operation]:
-    """The batch that tells pieces at a time; first the head, so that its failure is the one that is reported."""
-    sequence, told = head.sequence, text(at)
+    """The batch that tells pieces, the last change at a time; first the head: its failure is the one reported."""
+    sequence, told = head.sequence, at - sum(len(piece.changes) for piece in pieces) * TICK
     operations = [Operation(Action.INSERT, piece.key) for piece in pieces]
     minute = minute_key(at)
     if minute != head.minute:
@@ -145,8 +152,9 @@ def telling(head: Head, pieces: Sequence[Piece], at: datetime) -> list[Operation
     for entry in _entries(pieces):
         changes = [change for piece in entry for change in piece.changes]
         sequence += len(changes)
+        told += len(changes) * TICK
         properties = {
-            "time": told,
+            "time": text(told),
             "partition": entry[0].partition,
             "study": entry[0].study,
             "count": len(changes),
@@ -154,7 +162,7 @@ def telling(head: Head, pieces: Sequence[Piece], at: datetime) -> list[Operation
         }
         operations.append(Operation(Action.INSERT, entry_key(sequence), properties))
     final = pieces[-1]
-    last = orjson.dumps([told, final.partition, final.study, *final.changes[-1]]).decode()
+    last = orjson.dumps([text(at), final.partition, final.study, *final.changes[-1]]).decode()
     return [Head(sequence, at, minute, last, head.etag).operation(), *operations]
 
 
@@ -175,10 +183,15 @@ def _entries(pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
 def changes(row: Entity) -> Iterator[Change]:
     """The changes of an entry."""
     listed = orjson.loads(gzip.decompress(rows.unpacked("changes", row)))
-    first = sequence_of(row) - len(listed) + 1
-    told = datetime.fromisoformat(row["time"])
-    for sequence, change in enumerate(listed, first):
-        yield _change(sequence, told, row["partition"], row["study"], Told(*change))
+    last, told = sequence_of(row), datetime.fromisoformat(row["time"])
+    for later, change in zip(reversed(range(len(listed))), listed, strict=True):
+        yield _change(last - later, told - later * TICK, row["partition"], row["study"], Told(*change))
+
+
+def told_before(row: Entity, start: datetime) -> int:
+    """The last sequence number that was told before a time, by the entry that holds the first told since."""
+    since = (datetime.fromisoformat(row["time"]) - start) // TICK + 1
+    return sequence_of(row) - min(since, int(row["count"]))
 
 
 def _change(sequence: int, told: datetime, partition: str, study: str, change: Told) -> Change:

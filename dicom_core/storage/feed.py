@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from itertools import takewhile
 
@@ -17,6 +17,7 @@ from dicom_core.errors import StorageUnavailable
 from dicom_core.storage import journal
 from dicom_core.storage.ledger import Ledger
 from dicom_core.storage.publishing import Publisher
+from dicom_core.storage.sharing import Run, Shared
 from dicom_core.storage.table_service import Table
 
 STUDIES_AT_ONCE = 16
@@ -27,15 +28,26 @@ _Journalled = tuple[tuple[str, str], list[str]]
 
 
 class TableFeed:
-    """`ChangeFeed` over tables."""
+    """`ChangeFeed` over tables.
 
-    def __init__(self, ledger: Ledger, pending: Table, publisher: Publisher) -> None:
+    Parameters
+    ----------
+    together
+        Makes one run of the publication for all who wait for it.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pending: Table,
+        publisher: Publisher,
+        together: Callable[[Run], Run] = Shared,
+    ) -> None:
         self._ledger = ledger
         self._pending = pending
         self._publisher = publisher
         self._told: set[str] = set()
-        self._under_way: asyncio.Task[None] | None = None
-        self._next: asyncio.Task[None] | None = None
+        self._catch_up = together(self._publish_journalled)
 
     async def after(self, sequence: int, most: int) -> list[Change]:
         """One range query."""
@@ -67,18 +79,6 @@ class TableFeed:
         """The head names it."""
         await self._catch_up()
         return (await self._ledger.head()).change()
-
-    async def _catch_up(self) -> None:
-        """Publish what was committed before; readers who come while others do so share the next time."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._after(self._under_way))
-        await asyncio.shield(self._next)
-
-    async def _after(self, former: asyncio.Task[None] | None) -> None:
-        if former is not None:
-            await asyncio.wait([former])
-        self._under_way, self._next = self._next, None
-        await self._publish_journalled()
 
     async def _publish_journalled(self) -> None:
         """Publish what was committed; not again what this worker has seen told."""

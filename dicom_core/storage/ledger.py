@@ -44,7 +44,7 @@ class Ledger:
         for attempt in range(RACES):
             head = await self.head()
             now = datetime.fromtimestamp(time.time(), UTC)
-            operations = entries.telling(head, pieces, max(now, head.time + TICK))
+            operations = entries.telling(head, pieces, entries.ending(head, pieces, now))
             try:
                 await self._feed.transact(FEED, operations)
             except Conflict as conflict:
@@ -109,9 +109,9 @@ class Ledger:
         """The last sequence number that was told before a time; None if all were."""
         earlier = await self._minute(start)
         condition = f"{entries.from_sequence(earlier + 1)} and time ge {literal(entries.text(start))}"
-        async for page in self._feed.query(condition, ["RowKey", "count"], most=1):
+        async for page in self._feed.query(condition, ["RowKey", "time", "count"], most=1):
             for row in page:
-                return entries.sequence_of(row) - int(row["count"])
+                return entries.told_before(row, start)
         return None
 
     async def _minute(self, at: datetime) -> int:

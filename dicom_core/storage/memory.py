@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from dicom_core import access_paths, record
@@ -144,7 +144,7 @@ class MemoryIndex:
 
     def _tell(self, action: Action, instance: Instance) -> None:
         now = datetime.now(UTC)
-        time = max(now, self.changes[-1].time) if self.changes else now
+        time = max(now, self.changes[-1].time + timedelta(microseconds=1)) if self.changes else now
         sequence = len(self.changes) + 1
         self.changes.append(
             Change(sequence, time, action, instance.resource, instance.version, instance.sop_class)

@@ -172,12 +172,12 @@ def packed_metadata_are_those_of_the_record(now: Moment) -> str:
 
 
 def i11_sequence_is_dense(now: Moment) -> str:
-    """Numbers have no gap, up to the head's, times never go back, and a version comes once and goes once."""
+    """Numbers have no gap, up to the head's, times go on, and a version comes once and goes once."""
     changes = now.feed.changes
     if [change.sequence for change in changes] != list(range(1, now.feed.head + 1)):
         return f"the feed has the numbers {[change.sequence for change in changes]} up to {now.feed.head}"
-    if any(later.time < earlier.time for earlier, later in pairwise(changes)):
-        return "a change was told with a time before that of the change before it"
+    if any(later.time <= earlier.time for earlier, later in pairwise(changes)):
+        return "a change was told with a time that is not after that of the change before it"
     times = Counter((change.version, change.action is Action.DELETE) for change in changes)
     return "; ".join(
         f"{version} was told {number} times" for (version, _), number in times.items() if number > 1

@@ -60,7 +60,7 @@ class Product:
         ledger = Ledger(self.feed)
         publisher = Publisher(self.studies, self.dicom, ledger, ledger.append)
         self._publisher = publisher if is_told else None
-        self.index.feed = TableFeed(ledger, self.pending, publisher)
+        self.index.feed = TableFeed(ledger, self.pending, publisher, together=lambda run: run)
         self.index._hints = Hints(self.studies, self.pending, self.indexer(impatient=False).index)
 
     @property

@@ -502,6 +502,35 @@ async def test_wish_for_a_run_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) 
     assert [study for study, *_ in told.tasks] == ["1", "2"]
 
 
+async def test_study_that_settles_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is delivered when it has settled, though no one asks; what has come meanwhile is told with it."""
+    monkeypatch.setattr(worker, "SPACING", 0.0)
+    world, told = World(), Told(settle=0.2)
+    delivery = Delivery([told])
+    world.change("1")
+
+    running = asyncio.create_task(delivery.run(world.stores, 120.0))
+    await asyncio.sleep(0.05)
+    world.change("1", "2")
+    await delivery.run(world.stores, 120.0)
+    assert told.tasks == []
+    await running
+
+    assert sorted(told.tasks) == [("1", 1, 2), ("2", 3, 3)]
+
+
+async def test_study_that_settles_too_late_is_left_to_the_next() -> None:
+    """A run lasts no longer than it may."""
+    world, told = World(), Told(settle=60.0)
+    world.change("1")
+
+    async with asyncio.timeout(10):
+        await Delivery([told]).run(world.stores, 30.0)
+
+    assert told.tasks == []
+    assert (await world.deliveries.load("told")).waiting == 1
+
+
 async def test_run_that_breaks_is_followed_by_another(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

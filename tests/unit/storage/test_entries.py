@@ -11,7 +11,7 @@ import pytest
 from dicom_core import versions
 from dicom_core.changes import Action
 from dicom_core.storage import entries, rows
-from dicom_core.storage.entries import FEED, MOST, Head, Piece, Told
+from dicom_core.storage.entries import FEED, MOST, TICK, Head, Piece, Told
 from dicom_core.storage.removal import MOST_NAMED
 from dicom_core.storage.rows import Named
 from dicom_core.storage.table_service import MAX_BATCH_BYTES, MAX_OPERATIONS, Operation, check
@@ -125,7 +125,7 @@ def test_entry_is_read_as_it_was_told() -> None:
     assert (first.sequence, second.sequence) == (42, 43)
     assert (first.action, first.version, first.sop_class) == (Action.CREATE, "v1", "1.9")
     assert (second.action, second.version, second.sop_class) == (Action.DELETE, "v0", None)
-    assert first.time == second.time == NOW
+    assert (first.time, second.time) == (NOW - TICK, NOW)
     assert second.resource.path == "studies/1.2/series/1/instances/1.2"
     assert second.resource.partition == "p"
 
