@@ -62,18 +62,17 @@ def head_is_replaced_blindly(patch: pytest.MonkeyPatch) -> None:
 def feed_is_read_without_a_look_at_the_journal(patch: pytest.MonkeyPatch) -> None:
     """A reader publishes nothing first."""
 
-    async def catch_up(self: TableFeed) -> None: ...
+    async def publish(self: TableFeed) -> None: ...
 
-    patch.setattr(TableFeed, "_catch_up", catch_up)
+    patch.setattr(TableFeed, "_publish_journalled", publish)
 
 
 def feed_is_read_before_the_journal(patch: pytest.MonkeyPatch) -> None:
     """A reader reads the feed, and publishes then."""
-    catch_up = TableFeed._catch_up
 
     async def after(self: TableFeed, sequence: int, most: int) -> Any:
         read = await self._ledger.after(sequence, most)
-        await catch_up(self)
+        await self._catch_up()
         return read
 
     patch.setattr(TableFeed, "after", after)
