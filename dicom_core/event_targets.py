@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 QUEUE = "queue:"
 """What a queue of the storage account is named with."""
 
+_LONGEST_NAME = 63
 _QUEUE_NAME = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*")
 _TOPIC_HOST = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+\.eventgrid\.azure\.[a-z]+")
 _NO_NAME = re.compile(r"[^a-z0-9]+")
@@ -36,7 +37,7 @@ class EventTarget:
     """
 
     kind: Kind
-    address: str
+    address: str = field(repr=False)
     name: str
 
 
@@ -70,7 +71,7 @@ def _target(text: str, local: bool) -> EventTarget:
     if not host or url.username is not None or url.fragment:
         raise TargetError(f"{where[:100]} has no host, or a user or a fragment, which it cannot have")
     kind = Kind.TOPIC if _TOPIC_HOST.fullmatch(host) else Kind.WEBHOOK
-    digest = sha256(f"{url.scheme}://{url.netloc.lower()}{url.path}".encode()).hexdigest()[:8]
+    digest = _digest(f"{url.scheme}://{url.netloc.lower()}{url.path}")
     label = host.split(".")[0] if kind is Kind.TOPIC else host
     return EventTarget(kind, text, f"{kind}-{_NO_NAME.sub('-', label)[:40].strip('-')}-{digest}")
 
@@ -80,4 +81,12 @@ def _queue(name: str) -> EventTarget:
         raise TargetError(
             f"{QUEUE}{name[:100]} does not name a queue: 3 to 63 small letters, digits, hyphens"
         )
-    return EventTarget(Kind.QUEUE, name, f"queue-{name}"[:63])
+    called = f"queue-{name}"
+    if len(called) > _LONGEST_NAME:
+        digest = _digest(name)
+        called = f"{called[: _LONGEST_NAME - len(digest) - 1]}-{digest}"
+    return EventTarget(Kind.QUEUE, name, called)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:8]

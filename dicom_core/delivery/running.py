@@ -53,7 +53,8 @@ class Tally:
 class Run:
     """One run of one subscriber, until a time at which it begins no further delivery.
 
-    `settling` is when the studies that were taken may be delivered, of those that may not yet.
+    `settling` is when the studies that were taken may be delivered, of those that may not yet. When they are many, the
+    next run takes what follows.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Run:
         self._now = now
         self._worker = uuid4().hex
         self._queue: deque[Task] = deque()
+        self._resting: dict[tuple[str, str], datetime] = {}
         self._changes: deque[Change] = deque()
         self._position = Position(0)
         self._is_down = False
@@ -87,13 +89,20 @@ class Run:
             return
         while True:
             self._queue.extend(sorted(due, key=lambda task: task.due))
-            while self._position.sequence < latest and len(self._queue) < _TASKS and self._may_go_on():
+            while self._position.sequence < latest and self._has_room() and self._may_go_on():
                 if not await self._take():
                     break
             await self._work()
-            if not self._may_go_on() or (self._position.sequence >= latest and len(due) < _TASKS):
+            is_all_taken = self._position.sequence >= latest or not self._has_room()
+            if not self._may_go_on() or (is_all_taken and len(due) < _TASKS):
                 return
             _, due = await self._deliveries.due(self.name, self._now(), _TASKS)
+
+    def _has_room(self) -> bool:
+        """Whether more may be taken: what is taken, and neither delivered nor tried, is kept in bounds."""
+        now = self._now()
+        self._resting = {key: due for key, due in self._resting.items() if due > now}
+        return len(self._queue) + len(self._resting) < _TASKS
 
     def _may_go_on(self) -> bool:
         return not self._is_down and self._now() < self._until
@@ -149,7 +158,10 @@ class Run:
         changed = {task.key for task in kept}
         now = self._now()
         due = [task for task in kept if not task.claim and task.due <= now]
-        self.settling.update(task.due for task in kept if not task.claim and task.due > now)
+        later = [task for task in kept if not task.claim and task.due > now]
+        self.settling.update(task.due for task in later)
+        # The time of a further attempt may be an hour away: such tasks hold up no taking.
+        self._resting.update((task.key, task.due) for task in later if not task.attempts)
         self._queue = deque([*(task for task in self._queue if task.key not in changed), *due])
 
     async def _work(self) -> None:

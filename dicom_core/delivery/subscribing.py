@@ -70,4 +70,7 @@ class Subscriber(Protocol):
         """
 
     async def close(self) -> None:
-        """Close its connections; it may be used again."""
+        """Close its connections, for who ends before the process does, as tests do; the service keeps them.
+
+        It may be used again.
+        """

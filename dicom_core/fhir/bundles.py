@@ -22,6 +22,7 @@ MOST_ENTRIES = 400
 """Entries of one transaction; servers take 500 and more."""
 
 _OBSERVATIONS = 1000
+_PATIENTS = 100  # one page is all that is looked at: they may have been merged, but not that often
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ def queries(study: str, endpoint: str, patient: str | None) -> list[str]:
         f"Endpoint?{_query('identifier', endpoint)}",
         f"Observation?{_query('part-of:ImagingStudy.identifier', study)}&_count={_OBSERVATIONS}",
     ]
-    return found if patient is None else [*found, f"Patient?{_query('identifier', patient)}"]
+    return (
+        found if patient is None else [*found, f"Patient?{_query('identifier', patient)}&_count={_PATIENTS}"]
+    )
 
 
 def found(answers: Sequence[Sequence[Element]], source: str, base: str) -> Found:

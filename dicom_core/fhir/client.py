@@ -9,7 +9,8 @@
 | 500 and others | `Failed` | `Failed` |
 | 400, 413, 422 | `Refused` | `Refused` |
 
-Searches lie in the body of a batch, not in URLs, which servers and proxies log.
+Searches lie in the body of a batch, not in URLs, which servers and proxies log. The URL of a further page is the
+server's, and may repeat what was searched for: of Patients, whom Patient IDs find, there is one page only.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ LONGEST_ANSWER = 64 << 20
 MOST_PAGES = 100
 _FHIR_JSON = "application/fhir+json"
 _CHUNK = 1 << 18
+_PATIENTS = "Patient?"
 _SEARCH_SECONDS = 30.0
 _WRITE_SECONDS = 60.0
 _LONGEST_WAIT = 3600.0
@@ -53,14 +55,20 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     async def search(self, queries: Sequence[str]) -> list[list[Element]]:
-        """What each of some queries finds, whatever pages it takes; `ImagingStudy?identifier=…`, percent-encoded."""
+        """What each of some queries finds, whatever pages it takes; `ImagingStudy?identifier=…`, percent-encoded.
+
+        Raises
+        ------
+        Refused
+            One finds more than `MOST_PAGES` pages, or one page of Patients.
+        """
         entries = [{"request": {"method": "GET", "url": query}} for query in queries]
         answered = await self._send("POST", "", _bundle("batch", entries))
         found: list[list[Element]] = []
-        for entry in _entries(answered, len(queries)):
+        for query, entry in zip(queries, _entries(answered, len(queries)), strict=True):
             if (status := _status(entry)) != 200:
                 raise _failure(status, {}, entry.get("response", {}).get("outcome"), write=False)
-            found.append(await self._all(entry.get("resource")))
+            found.append(await self._all(entry.get("resource"), is_private=query.startswith(_PATIENTS)))
         return found
 
     async def transact(self, entries: Sequence[Mapping[str, Any]]) -> list[int]:
@@ -80,10 +88,8 @@ class Client:
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
-        if self._bearer is not None:
-            await self._bearer.close()
 
-    async def _all(self, page: Any) -> list[Element]:
+    async def _all(self, page: Any, *, is_private: bool) -> list[Element]:
         """The resources of a searchset and of the pages that follow."""
         found: list[Element] = []
         for _ in range(MOST_PAGES):
@@ -94,6 +100,8 @@ class Client:
             following = [link["url"] for link in page.get("link", ()) if link.get("relation") == "next"]
             if not following:
                 return found
+            if is_private:
+                raise Refused("a search found more than one page of Patients")
             page = await self._send("GET", following[0])
         raise Refused(f"a search found more than {MOST_PAGES} pages")
 

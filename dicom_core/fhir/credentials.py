@@ -34,9 +34,6 @@ class Issuer(Protocol):
             There is none; says why.
         """
 
-    async def close(self) -> None:
-        """Close the connections."""
-
 
 class Identity:
     """Tokens of Microsoft Entra ID for the identity of the app."""
@@ -52,9 +49,6 @@ class Identity:
         except AzureError as error:
             raise Unavailable(f"no token for the FHIR server ({type(error).__name__})") from error
         return token.token, float(token.expires_on)
-
-    async def close(self) -> None:
-        """The credential is not ours alone: it stays open."""
 
 
 class ClientCredentials:
@@ -91,9 +85,6 @@ class ClientCredentials:
         reason = f" {code}" if _ERROR.fullmatch(code) else ""
         raise Unavailable(f"the token endpoint gave no token: status {response.status}{reason}")
 
-    async def close(self) -> None:
-        """Nothing stays open."""
-
 
 class Bearer:
     """The current token, fetched again before it ends; by one at a time."""
@@ -112,7 +103,3 @@ class Bearer:
                 life = end - time.time()
                 self._token, self._renewed = token, end - min(_MARGIN, life / 2)
             return self._token
-
-    async def close(self) -> None:
-        """Close the connections of the issuer."""
-        await self._issuer.close()

@@ -16,6 +16,7 @@ from dicom_core.changes import Change
 from dicom_core.ports import Stores
 from dicom_core.record import Instance
 from dicom_core.representations import metadata as json
+from dicom_core.resources import Resource
 from dicom_core.studies import standing
 from dicom_core.studies.standing import Standing
 from dicom_core.web import changefeed_parameters, headers
@@ -37,7 +38,8 @@ async def changes(request: Request, stores: Stores) -> Response:
     if not found:
         return Response(200, fields, b"[]")
     known = await standing.known(stores.index, found, headers=asked.metadata)
-    return Response(200, fields, _array(_entries(request, stores, found, known, metadata=asked.metadata)))
+    entries = _entries(request, stores, found, known, metadata=asked.metadata)
+    return Response(200, fields, _array(entries), about=_about(found, metadata=asked.metadata))
 
 
 async def latest(request: Request, stores: Stores) -> Response:
@@ -49,7 +51,14 @@ async def latest(request: Request, stores: Stores) -> Response:
         return Response(204, fields)
     entries = _entries(request, stores, [change], {}, metadata=asked.metadata)
     body = b"".join([entry async for entry in entries])
-    return Response(200, {"Content-Type": JSON, **fields}, body)
+    about = _about([change], metadata=asked.metadata)
+    return Response(200, {"Content-Type": JSON, **fields}, body, about=about)
+
+
+def _about(changes: Sequence[Change], *, metadata: bool) -> tuple[Resource, ...]:
+    """The studies of which data sets are given, for the log; an entry alone holds none."""
+    resources = (change.resource for change in changes if metadata)
+    return tuple(dict.fromkeys(Resource(each.study, partition=each.partition) for each in resources))
 
 
 async def _entries(

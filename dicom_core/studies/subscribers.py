@@ -58,15 +58,24 @@ async def retry(request: Request, stores: Stores) -> Response:
     name = _name(request, stores)
     study = subscriber_parameters.study(request.parameters)
     if study is None:
-        retried = 0
-        while found := await stores.deliveries.failures(name, 0, tasks.AT_ONCE):
-            retried += await _retry(stores, name, found)
+        retried = await _retry_all(stores, name)
     else:
         tried = await stores.deliveries.find(name, [(request.resource.partition, study)])
         retried = await _retry(stores, name, [task for task in tried if task.failed])
         if not retried:
             raise ResourceNotFound(f"nothing of study {study} could not be delivered to {name}")
     return Response(202, _FIELDS, orjson.dumps({"retried": retried}))
+
+
+async def _retry_all(stores: Stores, name: str) -> int:
+    """Make due all that has failed by now; what is due again, and fails at once, is passed over."""
+    begun = datetime.now(UTC)
+    retried = passed = 0
+    while found := await stores.deliveries.failures(name, passed, tasks.AT_ONCE):
+        former = [task for task in found if task.since < begun]
+        retried += await _retry(stores, name, former)
+        passed += len(found) - len(former)
+    return retried
 
 
 async def _retry(stores: Stores, name: str, failed: Sequence[Task]) -> int:

@@ -78,7 +78,7 @@ def parse(parameters: Iterable[tuple[str, str]], version: int) -> Parsed:
     """
     given, warnings = _sorted_out(parameters, NAMES[version])
     start, end = _time("startTime", given), _time("endTime", given)
-    if (end or _LAST) <= (start or _FIRST):
+    if start is not None and end is not None and end <= start:
         raise BadRequest("endTime must be after startTime")
     limit = LIMITS[version]
     return Parsed(

@@ -20,7 +20,7 @@ from dicom_core.fhir import synchronizing
 from dicom_core.fhir.client import Client
 from dicom_core.fhir.credentials import Bearer, ClientCredentials, Identity
 from dicom_core.subscriptions import FhirServer
-from tests.fhir.client import FHIR_JSON, Fhir, patient
+from tests.fhir.client import FHIR_JSON, Fhir, endpoint, patient
 from tests.fhir.strict import faults
 from tests.fhir.strict.endpoint import Endpoint
 from tests.fhir.strict.faults import CarryOut, Fault, Message, Reply
@@ -241,11 +241,24 @@ async def test_authentication_that_the_settings_ask_for(
 async def test_pages(strict: Endpoint, client: Client) -> None:
     """A search has all its pages."""
     fhir = Fhir(strict.url)
-    made = [fhir.created(patient("many")) for _ in range(25)]
+    made = [fhir.created(endpoint("many")) for _ in range(25)]
 
-    (found,) = await client.search(["Patient?_count=10"])
+    (found,) = await client.search(["Endpoint?_count=10"])
 
     assert [one["id"] for one in found] == [one["id"] for one in made]
+
+
+async def test_patients_on_several_pages(strict: Endpoint, client: Client) -> None:
+    """They are not asked for: the URL of the next page may have the Patient ID, and would be logged."""
+    fhir = Fhir(strict.url)
+    for _ in range(3):
+        fhir.created(patient("secret"))
+    strict.faults.requests.clear()
+
+    with pytest.raises(Refused, match="more than one page of Patients"):
+        await client.search(["Patient?identifier=secret&_count=2"])
+
+    assert [message.path for message in strict.faults.requests] == ["/fhir"]
 
 
 async def test_page_on_another_host(strict: Endpoint, client: Client) -> None:
@@ -257,7 +270,7 @@ async def test_page_on_another_host(strict: Endpoint, client: Client) -> None:
     strict.faults.every(answered(Reply(200, content, {"Content-Type": FHIR_JSON})))
 
     with pytest.raises(Refused, match="another host"):
-        await client.search(ANY)
+        await client.search(["Endpoint?identifier=1"])
 
 
 async def test_redirection(strict: Endpoint, client: Client) -> None:

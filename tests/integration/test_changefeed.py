@@ -58,6 +58,14 @@ def upsert(service: str, one: Stored) -> None:
     assert dicomweb.post(f"{service}/studies", one.content, method="PUT").status_code == 200
 
 
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59.9999999Z", "0001-01-01T00:00:00.0000000Z"])
+def test_ends_of_the_calendar(service: str, time: str) -> None:
+    """Nothing begins after the one, or ends before the other."""
+    beyond = {"startTime": time} if time.startswith("9") else {"endTime": time}
+
+    assert page(service, **beyond) == []
+
+
 def test_what_was_stored_is_told_at_once(service: str) -> None:
     """In both versions, and as the latest; with the metadata that Retrieve gives."""
     before = last(service)["sequence"]

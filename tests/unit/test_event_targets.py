@@ -34,6 +34,17 @@ def test_targets_are_told_apart() -> None:
     assert all(re.fullmatch(r"[a-z0-9-]{1,63}", target.name) for target in found)
 
 
+def test_name_tells_long_queues_apart() -> None:
+    """Also those whose names differ only where a subscriber's name has no more room."""
+    names = ["a" * 60 + last for last in "bc"]
+
+    found = event_targets.parse(",".join(f"queue:{name}" for name in names), local=False)
+
+    assert [target.address for target in found] == names
+    assert all(re.fullmatch(r"queue-a{20,}-[0-9a-f]{8}", target.name) for target in found)
+    assert max(len(target.name) for target in found) <= 63
+
+
 def test_name_follows_from_the_address() -> None:
     """Neither the order of the targets nor the query of a URL, which may hold a secret, changes it."""
     before = {target.name for target in event_targets.parse(f"{TOPIC},{WEBHOOK}", local=False)}
@@ -87,6 +98,13 @@ def test_local_run_may_send_without_encryption() -> None:
     (target,) = event_targets.parse("http://127.0.0.1:9000/in", local=True)
 
     assert target.kind is Kind.WEBHOOK
+
+
+def test_query_of_a_url_is_not_shown() -> None:
+    """It may be a key; settings that are logged do not have it."""
+    read = Settings.from_environment({**STORAGE, "DicomEventTargets": WEBHOOK, "DicomEventSecret": SECRET})
+
+    assert "s3cr3t" not in repr(read)
 
 
 def test_nothing_is_configured() -> None:

@@ -175,11 +175,11 @@ async def test_price_of_what_settles() -> None:
     await scene.go_on()
     scene.told.settle = 60.0
     scene.service.requests = 0
-    scene.world.change(*(f"study{number}" for number in range(1500)))
+    scene.world.change(*(f"study{number}" for number in range(900)))
 
     await scene.run().carry_out(len(scene.world.index.changes))
 
-    assert scene.service.requests == 1 + 16
+    assert scene.service.requests == 1 + 10
 
 
 async def test_price_of_a_study_that_is_due_and_changes() -> None:

@@ -583,16 +583,72 @@ async def test_take_that_loses_races(races: int) -> None:
     assert sorted(int(study) for study, *_ in told.tasks) == list(range(250))
 
 
-async def test_settling_studies_hold_up_no_taking() -> None:
-    """However many studies still rest, the feed is taken to its end."""
-    world, told = World(), Told(settle=60)
+async def test_settling_studies_are_not_taken_without_bound() -> None:
+    """A run takes about a thousand that rest; the next goes on, and delivers those that have settled."""
+    world, told = World(), Told(settle=5)
     world.change(*map(str, range(2500)))
+
+    run = await world.run(told)
+    taken = (await world.deliveries.load("told")).waiting
+    assert 1000 <= taken < 1000 + tasks.AT_ONCE
+    assert run.settling == {START + timedelta(seconds=5)}
+    world.clock.move(5)
+    await world.run(told)
+
+    assert len(told.tasks) == taken
+    assert 1000 <= (await world.deliveries.load("told")).waiting < 1000 + tasks.AT_ONCE
+
+
+async def test_run_goes_on_taking_as_studies_settle() -> None:
+    """What settled while others were delivered makes room for more, without another run."""
+    world = World()
+
+    async def answer(task: Task) -> None:
+        world.clock.move(0.1)
+
+    told = Told(settle=5, answer=answer)
+    world.change(*map(str, range(2500)))
+    await world.run(told)
+    world.clock.move(5)
+
+    await world.run(told, 600.0)
+
+    assert len(told.tasks) >= 2000
+
+
+async def test_backlog_that_settles_is_delivered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has time takes all of it, thousand after thousand."""
+    monkeypatch.setattr(worker, "SPACING", 0.0)
+    world, told = World(), Told(settle=0.05)
+    world.change(*map(str, range(2500)))
+
+    await Delivery([told]).run(world.stores, 120.0)
+
+    assert len(told.tasks) == 2500
+
+
+async def test_studies_that_are_put_off_hold_up_no_taking() -> None:
+    """Those of a further attempt do not count, however many have further changes: it may be an hour away."""
+    world, told = World(), Told(settle=5)
+    studies = [str(number) for number in range(1200)]
+
+    async def fail(task: Task) -> None:
+        raise Failed("status 500")
+
+    world.change(*studies)
+    await world.run(told)
+    world.clock.move(5)
+    told.answer = fail
+    await world.run(told)
+    world.clock.move(5)
+    await world.run(told)
+    world.change(*studies)
 
     await world.run(told)
 
     position = await world.deliveries.position("told")
     assert position is not None
-    assert position.sequence == 2500
+    assert position.sequence == 2400
 
 
 async def test_rest_settles_too() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -26,6 +26,8 @@ from dicom_core.studies import changefeed, delete, retrieve, store
 from dicom_core.web.messages import Request, Response
 from tests import instances
 from tests.storage import answer, store_request
+
+Transaction = Callable[[Request, Stores], Awaitable[Response]]
 
 BASE = "https://dicom.example"
 STUDY, SERIES, INSTANCE = "1.2", "1.2.3", "1.2.3.0"
@@ -92,6 +94,19 @@ async def test_entry(stores: Stores) -> None:
         ("state", "Current"),
     ]
     assert datetime.fromisoformat(entry["timestamp"]) == change.time
+
+
+@pytest.mark.parametrize(("metadata", "named"), [("true", [Resource(STUDY)]), ("false", [])])
+@pytest.mark.parametrize("transaction", [changefeed.changes, changefeed.latest])
+async def test_audit_record_names_whose_metadata_were_read(
+    stores: Stores, transaction: Transaction, metadata: str, named: list[Resource]
+) -> None:
+    """Each study once; of entries alone, which hold UIDs only, none."""
+    await told(stores, 3)
+
+    response = await transaction(asking(includeMetadata=metadata), stores)
+
+    assert list(response.about) == named
 
 
 async def test_metadata_are_those_of_retrieve(stores: Stores) -> None:

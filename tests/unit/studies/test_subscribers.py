@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
 import pytest
 
+from dicom_core import tasks
 from dicom_core.delivery.subscribing import Failed, Refused, Unavailable
 from dicom_core.errors import BadRequest, ResourceNotFound
 from dicom_core.ports import Stores
 from dicom_core.resources import Resource
 from dicom_core.storage.memory import MemoryDeliveries
 from dicom_core.studies import subscribers
-from dicom_core.tasks import Load, Task
+from dicom_core.tasks import Load, Position, Saved, Task
 from dicom_core.web.messages import Request, Response
 from tests.delivering import Told, World
 
@@ -126,6 +129,39 @@ async def test_all_are_tried_again() -> None:
     await each.run(told)
     assert len(told.tasks) == 250
     assert await each.deliveries.load("told") == Load(0, 0)
+
+
+@pytest.mark.parametrize("again", [1, 60, 99])
+async def test_what_fails_again_is_not_tried_again(again: int) -> None:
+    """Each failure once, though the first of them fail again while the others are taken up."""
+    each, _ = await with_failures(250)
+    save, saves = each.deliveries.save, 0
+
+    async def save_and_run(name: str, kept: Sequence[Task], position: Position | None = None) -> Saved | None:
+        nonlocal saves
+        saved, saves = await save(name, kept, position), saves + 1
+        assert saves <= 10
+        failed = (
+            [tasks.given_up(task, "status 400", task.due) for task in saved.tasks[:again]] if saved else []
+        )
+        await save(name, failed)
+        return saved
+
+    each.deliveries.save = save_and_run  # type: ignore[method-assign, assignment]
+
+    response = await subscribers.retry(asked("POST"), each.stores)
+
+    assert read(response) == {"retried": 250}
+
+
+async def test_failure_that_would_be_due_later_is_tried_again() -> None:
+    """One that was tried for a day has a time of its next attempt that it never will have."""
+    each, _ = await with_failures(0)
+    now = datetime.now(UTC) - timedelta(seconds=1)
+    spent = Task("p", "1.1", 1, 1, now, now, attempts=tasks.ATTEMPTS - 1)
+    await each.deliveries.save("told", [tasks.put_off(spent, "status 500", now)])
+
+    assert read(await subscribers.retry(asked("POST"), each.stores)) == {"retried": 1}
 
 
 async def test_one_is_tried_again() -> None:

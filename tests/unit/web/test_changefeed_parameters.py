@@ -117,6 +117,16 @@ def test_end_of_the_calendar() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["startTime=9999-12-31T23:59:59.9999999Z", "endTime=0001-01-01T00:00:00.0000000Z"]
+)
+def test_one_time_alone(text: str) -> None:
+    """There is no other that it could contradict: nothing lies beyond the ends of the calendar."""
+    found = parse(text)
+
+    assert (found.start, found.end) in ((LAST, None), (None, FIRST))
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "startTime=foo&endTime=2023-05-03T10:58:00Z",
