@@ -159,8 +159,8 @@ class ChangeFeed(Protocol):
         No later change will have a time before `end`, if that is not in the future.
         """
 
-    async def of_study(self, partition: str, study: str, first: int, last: int) -> list[Change]:
-        """The changes of a study from one sequence number to another, both included."""
+    async def of_study(self, partition: str, study: str, first: int, last: int, most: int) -> list[Change]:
+        """The changes of a study from one sequence number to another, both included; at most so many."""
 
     async def latest(self) -> Change | None:
         """The change told last; None if none ever was."""

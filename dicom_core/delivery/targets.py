@@ -28,6 +28,9 @@ TOPIC_BATCH = (1000, 1_000_000)
 WEBHOOK_BATCH = (100, 250_000)
 """Events and bytes of a batch: a topic takes 1 MB, and a webhook may be a small program."""
 
+MOST = 5_000
+"""Changes that one delivery reads; what is left of a large study is the next."""
+
 _ENOUGH = 60.0
 """Seconds after which a delivery leaves what is left to the next; with one time-out, less than its patience."""
 
@@ -63,7 +66,7 @@ class EventSubscriber:
 
     async def deliver(self, task: Task, stores: Stores) -> int | None:
         """Send the changes of a task; those that were taken before something fails are not sent again."""
-        changes = await stores.feed.of_study(task.partition, task.study, task.first, task.last)
+        changes = await stores.feed.of_study(task.partition, task.study, task.first, task.last, MOST)
         found = [self._write(change, self._source) for change in changes]
         ends = time.monotonic() + _ENOUGH
         reached = None
@@ -77,7 +80,7 @@ class EventSubscriber:
                     raise
                 return reached
             reached = batch[-1].sequence
-        return None
+        return reached if len(changes) == MOST else None
 
     async def close(self) -> None:
         """Close the connections."""

@@ -3,6 +3,7 @@
     PartitionKey feed
       head                      the last sequence number, a time after which all that follows is told, the last change
       id|{transaction}|{piece}  this piece of this transaction has been told; kept for good
+      id|{version}|0            so has this version, which a rebuild has restored; kept for good
       e|{last sequence}         changes of one study: time of the last, partition, study, number, and a gzipped list
       h|{inverted minute}       a sequence number that was told before all of that minute
 
@@ -67,7 +68,10 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What is told of a transaction at once: all but of those of more than `MOST` changes."""
+    """What is told of a transaction at once: all but of those of more than `MOST` changes.
+
+    Of one that a rebuild restores, each version is told for itself, and gives the piece its name.
+    """
 
     transaction: str
     number: int

@@ -69,11 +69,11 @@ class TableFeed:
         found = [] if first is None else await self._ledger.after(first + offset, most)
         return list(takewhile(lambda change: end is None or change.time < end, found))
 
-    async def of_study(self, partition: str, study: str, first: int, last: int) -> list[Change]:
+    async def of_study(self, partition: str, study: str, first: int, last: int, most: int) -> list[Change]:
         """One range query; numbers that have been told already need nothing more to be told."""
         if (await self._ledger.head()).sequence < last:
             await self._catch_up()
-        return await self._ledger.of_study(partition, study, first, last)
+        return await self._ledger.of_study(partition, study, first, last, most)
 
     async def latest(self) -> Change | None:
         """The head names it."""

@@ -89,7 +89,11 @@ class Ledger:
         found: list[Change] = []
         if most <= 0:
             return found
-        async with aclosing(self._read(entries.from_sequence(sequence + 1), min(most, MAX_PAGE))) as told:
+        condition = (
+            f"{entries.from_sequence(sequence + 1)} and "
+            f"RowKey lt {literal(entries.entry_key(sequence + most + MOST))}"
+        )
+        async with aclosing(self._read(condition, min(most, MAX_PAGE))) as told:
             async for change in told:
                 if change.sequence > sequence:
                     found.append(change)
@@ -97,13 +101,20 @@ class Ledger:
                     break
         return found
 
-    async def of_study(self, partition: str, study: str, first: int, last: int) -> list[Change]:
-        """The changes of a study from one sequence number to another."""
+    async def of_study(self, partition: str, study: str, first: int, last: int, most: int) -> list[Change]:
+        """The changes of a study from one sequence number to another; at most so many."""
+        found: list[Change] = []
         condition = (
             f"{entries.from_sequence(first)} and RowKey lt {literal(entries.entry_key(last + MOST))} and "
             f"partition eq {literal(partition)} and study eq {literal(study)}"
         )
-        return [change async for change in self._read(condition) if first <= change.sequence <= last]
+        async with aclosing(self._read(condition, min(most, MAX_PAGE))) as told:
+            async for change in told:
+                if first <= change.sequence <= last:
+                    found.append(change)
+                if len(found) == most:
+                    break
+        return found
 
     async def before(self, start: datetime) -> int | None:
         """The last sequence number that was told before a time; None if all were."""

@@ -172,13 +172,14 @@ class MemoryFeed:
         ]
         return found[offset : offset + most]
 
-    async def of_study(self, partition: str, study: str, first: int, last: int) -> list[Change]:
+    async def of_study(self, partition: str, study: str, first: int, last: int, most: int) -> list[Change]:
         """Look at all of them."""
-        return [
+        found = [
             change
             for change in self._changes[max(first - 1, 0) : last]
             if (change.resource.partition, change.resource.study) == (partition, study)
         ]
+        return found[:most]
 
     async def latest(self) -> Change | None:
         """The last of the list."""

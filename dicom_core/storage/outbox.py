@@ -4,6 +4,8 @@ A decision is to be told once it is final; a large deletion by its row, which hi
 in the order in which they were written, by the clock of the service. A version goes once: two deletions may name it, or
 one that hides it and the store that takes its place. And what went before it could be told of, because the store that
 added it had more to come, is not told of afterwards.
+
+What a rebuild restores is told version by version: another rebuild may restore the same in other batches.
 """
 
 from __future__ import annotations
@@ -99,8 +101,11 @@ def pieces(partition: str, study: str, found: Iterable[Decided], told: Collectio
     for one in sorted(found, key=lambda one: (not _was_told(one, told), one.moment, one.name)):
         if not one.is_told and not (one.restores and entries.told_key(one.restores, 0) in told):
             listed = list(_changes(one, gone))
-            cut = (listed[start : start + MOST] for start in range(0, len(listed), MOST))
-            made += (Piece(one.name, number, partition, study, some) for number, some in enumerate(cut))
+            if one.restores:
+                made += (Piece(change.version, 0, partition, study, [change]) for change in listed)
+            else:
+                cut = (listed[start : start + MOST] for start in range(0, len(listed), MOST))
+                made += (Piece(one.name, number, partition, study, some) for number, some in enumerate(cut))
         gone |= {named.version for named in one.gone}
     return [piece for piece in made if piece.key not in told]
 
@@ -123,7 +128,8 @@ def _changes(one: Decided, gone: Collection[str]) -> Iterator[Told]:
 
 
 def _was_told(one: Decided, told: Collection[str]) -> bool:
-    return one.is_told or entries.told_key(one.name, 0) in told
+    names = [named.version for named in one.add] if one.restores else [one.name]
+    return one.is_told or all(entries.told_key(name, 0) in told for name in names)
 
 
 def _deleted(name: str, row: Entity, change: Entity | None) -> Decided:

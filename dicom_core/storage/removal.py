@@ -13,8 +13,8 @@ from dicom_core.storage.rows import Named
 from dicom_core.storage.scan import read, scan
 from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table, literal
 
-MOST_NAMED = 20_000
-"""Instances whose UIDs a large deletion names: 1 MiB, which an entity takes, holds about 30,000."""
+MOST_BYTES = 900_000
+"""Bytes of the names of a large deletion, of 1 MiB that an entity takes: those of 13,000 to 33,000 instances."""
 
 _VERSION = ("RowKey", "version", "sop_class")
 
@@ -68,7 +68,7 @@ class Removal:
             await self._begin([self._done(gone, None)], batches[0])
             return
         versions = {one.version for one in gone}
-        gone = _fitting(gone)
+        gone = fitting(gone)
         marker = Operation(Action.INSERT, rows.deleting_key(self._transaction.name), rows.deleting(gone))
         opened = Operation(Action.INSERT, self._change, rows.Decision().to_entity("open"))
         etag = await self._begin([opened, marker], batches[0])
@@ -140,9 +140,9 @@ async def is_remembered(studies: Table, partition: str, resource: Resource) -> b
     return False
 
 
-def _fitting(gone: list[Named]) -> list[Named]:
+def fitting(gone: list[Named]) -> list[Named]:
     """What a row can hold: the UIDs of very many do not fit."""
-    return gone if len(gone) <= MOST_NAMED else [Named("", "", one.version) for one in gone]
+    return gone if len(rows.listed(gone)) <= MOST_BYTES else [Named("", "", one.version) for one in gone]
 
 
 def _deletions(batch: Iterable[Entity]) -> Iterator[Operation]:

@@ -274,11 +274,11 @@ class Decision:
 
     def to_entity(self, state: str) -> Entity:
         """Properties of the decision's row."""
-        lists = {"add": self.add, "gone": self.gone, "drop": self.drop}
+        lists: dict[str, Sequence[object]] = {"add": self.add, "gone": self.gone, "drop": self.drop}
         entity: Entity = {"state": state}
         for name, items in lists.items():
             if items:
-                entity |= packed(name, gzip.compress(orjson.dumps(items, default=tuple), 6, mtime=0))
+                entity |= packed(name, listed(items))
         return entity
 
 
@@ -312,7 +312,12 @@ def decided(entity: Entity) -> set[str]:
 
 def deleting(gone: Sequence[Named]) -> Entity:
     """Properties of the row of a large deletion."""
-    return packed("dead", gzip.compress(orjson.dumps(gone, default=tuple), 6, mtime=0))
+    return packed("dead", listed(gone))
+
+
+def listed(items: Sequence[object]) -> bytes:
+    """A list as it is packed."""
+    return gzip.compress(orjson.dumps(items, default=tuple), 6, mtime=0)
 
 
 def hidden(entity: Entity) -> list[Named]:

@@ -52,7 +52,7 @@ async def test_feed_of_nothing_is_empty(stores: Stores) -> None:
     last = await end(stores)
 
     assert await stores.feed.after(last, 10) == []
-    assert await stores.feed.of_study(DEFAULT_PARTITION, uid(), 1, last + 10) == []
+    assert await stores.feed.of_study(DEFAULT_PARTITION, uid(), 1, last + 10, 100) == []
 
 
 async def test_store_is_told_at_once(stores: Stores) -> None:
@@ -168,19 +168,20 @@ async def test_latest_is_the_last(stores: Stores) -> None:
 
 
 async def test_study_is_told_alone(stores: Stores) -> None:
-    """Changes of one study of one partition, from a number to another, both included."""
+    """Changes of one study of one partition, from a number to another, both included; at most so many."""
     study, last = uid(), await end(stores)
     for number in range(3):
         await stored(stores, study, 2 * number, 2 * number + 1)
         await stored(stores, uid(), number)
 
-    every = await stores.feed.of_study(DEFAULT_PARTITION, study, last + 1, last + 100)
+    every = await stores.feed.of_study(DEFAULT_PARTITION, study, last + 1, last + 100, 100)
     first, second = every[1].sequence, every[4].sequence
 
     assert [change.resource.instance for change in every] == [f"1.2.3.{part}" for part in range(6)]
-    assert await stores.feed.of_study(DEFAULT_PARTITION, study, first, second) == every[1:5]
-    assert await stores.feed.of_study(DEFAULT_PARTITION, study, second + 1, second) == []
-    assert await stores.feed.of_study("Other", study, last + 1, last + 100) == []
+    assert await stores.feed.of_study(DEFAULT_PARTITION, study, first, second, 100) == every[1:5]
+    assert await stores.feed.of_study(DEFAULT_PARTITION, study, first, second, 3) == every[1:4]
+    assert await stores.feed.of_study(DEFAULT_PARTITION, study, second + 1, second, 100) == []
+    assert await stores.feed.of_study("Other", study, last + 1, last + 100, 100) == []
 
 
 async def test_partitions_share_the_feed(stores: Stores) -> None:

@@ -21,6 +21,7 @@ from dicom_core.ports import StudyIndex, Transaction
 from dicom_core.record import Columns
 from dicom_core.resources import Resource
 from dicom_core.storage import entries, removal, rest, rows
+from dicom_core.storage.blobs import blob_name
 from dicom_core.storage.memory import MemoryFeed, MemoryIndex
 from dicom_core.storage.rest import Kind
 from dicom_core.storage.sweeping import Sweep
@@ -307,13 +308,14 @@ async def test_decision_of_the_most_instances() -> None:
     assert {change.version for change in changes} == {versions.version_of(of.name, part) for part in parts}
     assert len([key for key in service.rows("feed", entries.FEED) if key.startswith("e|")]) == 2
     assert await index.feed.after(4_998, 4) == changes[4_998:5_002]
-    assert await index.feed.of_study("p", "1.2", 4_999, 5_002) == changes[4_998:5_002]
+    assert await index.feed.of_study("p", "1.2", 4_999, 5_002, 10) == changes[4_998:5_002]
+    assert await index.feed.of_study("p", "1.2", 4_999, 10_000, 4) == changes[4_998:5_002]
 
 
 @pytest.mark.parametrize("indexes", [True, False], ids=["index", "read"])
 async def test_deletion_of_more_than_a_row_names(indexes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose UIDs do not fit into a row are named by their blobs, which are there until they are due."""
-    monkeypatch.setattr(removal, "MOST_NAMED", 5)
+    monkeypatch.setattr(removal, "MOST_BYTES", 0)
     monkeypatch.setattr(rows, "INSTANCES_AT_ONCE", 3)
     account = Account()
     await account.post(*files_of("1.2", 7, series=("1", "2")))
@@ -334,7 +336,7 @@ async def test_deletion_of_more_than_a_row_names(indexes: bool, monkeypatch: pyt
 @pytest.mark.azurite
 async def test_blobs_name_what_was_deleted(connection_string: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As over the account in memory: the UIDs come from the metadata of the blobs."""
-    monkeypatch.setattr(removal, "MOST_NAMED", 2)
+    monkeypatch.setattr(removal, "MOST_BYTES", 0)
     monkeypatch.setattr(rows, "INSTANCES_AT_ONCE", 2)
     partition, study = f"Feed{uid()[-20:]}", uid()[:50]
     async with opened(connection_string) as stores:
@@ -388,6 +390,27 @@ async def test_feed_after_a_loss_and_a_rebuild(
     assert sorted(await history(account)) == sorted(expected)
     await account.delete("1.2")
     assert sorted((await history(account))[len(expected) :]) == [("delete", "1.2.9.0"), ("delete", "1.2.9.1")]
+
+
+async def test_feed_after_two_losses() -> None:
+    """What a rebuild has told is not told by the next, whatever was removed or forgotten since."""
+    account = Account()
+    await account.post(*files_of("1.2", 4))
+    account.lose(*EVERY)
+    await account.rebuild()
+    assert sorted(await history(account)) == [("create", f"1.2.9.{at}") for at in range(4)]
+    removed = (await account.index.feed.after(0, 1))[0]
+    await account.delete("1.2", removed.resource.series or "", removed.resource.instance or "")
+    await account.instances.delete(blob_name(removed.resource.partition, removed.version))
+    expected = await history(account)
+
+    for _ in range(2):
+        account.lose("studies", "pending", "search", "due")
+        await account.rebuild()
+        await account.index.sweep()
+
+    assert await history(account) == expected
+    assert len(expected) == 5
 
 
 async def test_rebuild_that_ends_a_store_that_died(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,7 +552,7 @@ async def test_price_of_a_read(connection_string: str, counts: Counter[Kind]) ->
             lambda: stores.feed.after(begin, 10),
             lambda: stores.feed.after(begin, 10),
             lambda: stores.feed.latest(),
-            lambda: stores.feed.of_study(partition, "1.2", begin + 1, begin + 2),
+            lambda: stores.feed.of_study(partition, "1.2", begin + 1, begin + 2, 10),
         ):
             counts.clear()
             assert await read()

@@ -62,4 +62,4 @@ async def test_price_of_a_study(service: Service, stores: Stores) -> None:
     assert (found, last - first + 1) == (study, 5)
     end_of_the_feed, due, changes, tasks, claim_and_end = 2, 1, 2, 1, 2
     assert price == end_of_the_feed + due + changes + tasks + claim_and_end
-    assert len(await stores.feed.of_study(DEFAULT_PARTITION, study, first, last)) == 5
+    assert len(await stores.feed.of_study(DEFAULT_PARTITION, study, first, last, 10)) == 5

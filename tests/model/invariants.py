@@ -198,13 +198,16 @@ def i11_history_is_possible(now: Moment) -> str:
 
 
 def i11_retired_is_told(now: Moment) -> str:
-    """What was retired was told: by itself, or, of what went twice, by another."""
+    """What was retired was told: by itself, version by version, or, of what went twice, by another."""
     told = {key.split("|")[1] for key in now.feed.pieces}
     decisions = now.record.decisions
-    gone = now.record.hidden.union(*(one.gone for of, one in decisions.items() if of.transaction in told))
+    covers = {of for of, one in decisions.items() if one.add & told}
+    gone = now.record.hidden.union(
+        *(one.gone for of, one in decisions.items() if of.transaction in told or of in covers)
+    )
     for of, decision in decisions.items():
         is_known = of.transaction in told or of.transaction in now.record.restored
-        is_gone = decision.touched <= gone
+        is_gone = decision.touched <= gone or (of in covers and decision.add <= gone | told)
         if decision.is_retired and not (is_known or is_gone or _is_cover(of, now)):
             return f"{of} was retired, and not told"
     return ""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from email.utils import formatdate
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
+from dicom_core.changes import Change
 from dicom_core.delivery import events, posting, targets
 from dicom_core.delivery.posting import Poster
+from dicom_core.delivery.running import Run
 from dicom_core.delivery.subscribing import DeliveryError, Failed, Refused, Unavailable
 from dicom_core.delivery.targets import EventSubscriber, Topic, Webhook
+from dicom_core.storage.memory import MemoryFeed
 from dicom_core.tasks import Load, Task
 from tests.delivering import START, World
 from tests.receiver import Receiver, is_signed, receiving
@@ -120,6 +124,37 @@ async def test_webhook_is_signed(receiver: Receiver, world: World) -> None:
     assert not is_signed(posted, "whsec_" + "A" * 44, now)
     assert not is_signed(posted, SECRET, now + 1000)
     assert posted.headers["Content-Type"] == "application/cloudevents-batch+json; charset=utf-8"
+
+
+async def test_large_task_is_delivered_in_parts(
+    receiver: Receiver, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delivery reads no more than so many changes; all of them arrive, in their order, each once."""
+    monkeypatch.setattr(targets, "MOST", 2)
+    asked: list[int] = []
+    of_study = MemoryFeed.of_study
+
+    async def counted(self: MemoryFeed, *of: Any) -> list[Change]:
+        found = await of_study(self, *of)
+        asked.append(len(found))
+        return found
+
+    monkeypatch.setattr(MemoryFeed, "of_study", counted)
+    world.change("1.3", "1.2")
+    subscriber = webhook(receiver)
+    subscriber.from_beginning = True
+    stores, until = world.stores, world.clock.time + timedelta(seconds=120)
+
+    await Run(subscriber, stores, until, world.clock).carry_out(7)
+    await subscriber.close()
+
+    assert [posted.sequences for posted in receiver.posted if posted.sequences != [6]] == [
+        [1, 2],
+        [3, 4],
+        [5, 7],
+    ]
+    assert max(asked) == 2
+    assert await world.deliveries.load(subscriber.name) == Load(0, 0)
 
 
 async def test_webhook_without_a_secret(receiver: Receiver, world: World) -> None:

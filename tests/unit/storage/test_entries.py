@@ -12,7 +12,7 @@ from dicom_core import versions
 from dicom_core.changes import Action
 from dicom_core.storage import entries, rows
 from dicom_core.storage.entries import FEED, MOST, TICK, Head, Piece, Told
-from dicom_core.storage.removal import MOST_NAMED
+from dicom_core.storage.removal import fitting
 from dicom_core.storage.rows import Named
 from dicom_core.storage.table_service import MAX_BATCH_BYTES, MAX_OPERATIONS, Operation, check
 
@@ -58,15 +58,20 @@ def test_largest_decision_of_a_store_fits() -> None:
     check("p", "change|T", rows.Decision(add, add).to_entity("done"))
 
 
-def test_largest_deletion_that_is_named_fits() -> None:
-    """With the longest UIDs, each of a store of its own."""
-    series = uids(1)[0]
+@pytest.mark.parametrize(("number", "is_named"), [(10_000, True), (17_000, False), (30_000, False)])
+def test_large_deletion_fits(number: int, is_named: bool) -> None:
+    """Without UIDs if they are too long for a row: random ones, each in a series and of a store of its own."""
     gone = [
         Named(series, uid, versions.version_of(versions.new_transaction(), 0), "1.2.840.10008.5.1.4.1.1.2")
-        for uid in uids(MOST_NAMED, 1)
+        for series, uid in zip(uids(number, 1), uids(number, 2), strict=True)
     ]
 
-    check("p", "~deleting|T", rows.deleting(gone))
+    kept = fitting(gone)
+
+    check("p", "~deleting|T", rows.deleting(kept))
+    check("p", "change|T", rows.Decision(gone=kept).to_entity("done"))
+    assert [one.version for one in kept] == [one.version for one in gone]
+    assert (kept == gone) == is_named
 
 
 @pytest.mark.parametrize(

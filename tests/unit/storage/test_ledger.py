@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from random import Random
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from dicom_core.storage import ledger as ledgers
 from dicom_core.storage.entries import FEED, TICK, Piece, Told
 from dicom_core.storage.ledger import Ledger
 from dicom_core.storage.sequencing import Sequencer
+from dicom_core.storage.table_service import Entity
 from tests.fake_tables import Service
 
 
@@ -138,6 +140,31 @@ async def test_time_is_found_within_its_minute(monkeypatch: pytest.MonkeyPatch) 
         assert service.requests <= 2
     minutes = [key for key in service.rows("feed", FEED) if key.startswith("h|")]
     assert len(minutes) == len({int(change.time.timestamp()) // 60 for change in changes})
+
+
+async def test_page_reads_no_rows_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row may hold as many changes as `MOST`: so many more are read, not as many rows as changes are asked for."""
+    monkeypatch.setattr(ledgers, "MOST", 10)
+    table = Service().table("feed")
+    ledger, query, read = Ledger(table), table.query, 0
+    for _ in range(100):
+        await ledger.append([piece(10)])
+
+    async def counted(*asked: Any, **how: Any) -> AsyncGenerator[list[Entity], None]:
+        nonlocal read
+        async for page in query(*asked, **how):
+            read += len(page)
+            yield page
+
+    monkeypatch.setattr(table, "query", counted)
+
+    for sequence, most in [(0, 50), (5, 50), (9, 1), (10, 50), (995, 50)]:
+        read = 0
+        found = await ledger.after(sequence, most)
+        assert [change.sequence for change in found] == list(
+            range(sequence + 1, min(sequence + most, 1000) + 1)
+        )
+        assert read <= most // 10 + 2
 
 
 async def test_writers_of_a_worker_share_batches() -> None:

@@ -195,6 +195,18 @@ def test_restored_transaction_that_was_told_is_not_told_again() -> None:
     assert told(*found, before=[entries.told_key("A", 0)]) == []
 
 
+def test_restored_version_that_was_told_is_not_told_again() -> None:
+    """An earlier rebuild has told it, by another name, and perhaps with others."""
+    found = [
+        change("A", 1, [name("1.1", "v1"), name("1.2", "v2")], retired=True),
+        change("Z", 2, [name("1.1", "v1"), name("1.2", "v2")], restores="A"),
+    ]
+    first, second = outbox.pieces("p", "9", outbox.decided(Snapshot(found)), set())
+
+    assert told(*found, before=[first.key]) == [("create", "1.2", "v2")]
+    assert told(*found, before=[first.key, second.key]) == []
+
+
 @pytest.mark.parametrize(("number", "sizes"), [(1, [1]), (MOST, [MOST]), (2 * MOST + 1, [MOST, MOST, 1])])
 def test_transaction_is_cut_into_pieces(number: int, sizes: list[int]) -> None:
     """Each is told once for itself; those that were told leave the others as they are."""
