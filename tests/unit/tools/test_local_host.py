@@ -192,12 +192,13 @@ async def test_blob_trigger_poison(probe: Service, drop: ContainerClient, azurit
     """A blob whose function keeps failing is tried as often as host.json says, then told to the poison queue."""
     drop.upload_blob("poison.dcm", b"x")
     async with Storage(azurite.connection_string) as storage:
-        messages = []
+        told: list[str] = []
         deadline = time.monotonic() + 10
-        while not messages and time.monotonic() < deadline:
+        while "poison.dcm" not in told and time.monotonic() < deadline:
             messages = await storage.receive("webjobs-blobtrigger-poison", 60)
+            told += [json.loads(message.body)["BlobName"] for message in messages]
 
-    assert json.loads(messages[0].body)["BlobName"] == "poison.dcm"
+    assert told.count("poison.dcm") == 1
     assert seen(probe)["blobs"].count("drop/poison.dcm:x") == 5
 
 
