@@ -216,6 +216,7 @@ def prepare() -> list[Call]:
 
 _LATEST = Call("/changefeed/latest?includeMetadata=false", gives=_CHANGES)
 _METADATA = f"{_series(STUDY)}/metadata"
+_OF_STUDY = f"{_study(STUDY)}/series?includefield=00080021%2C00080031%2C0008103E%2C00200011"
 _KEPT = {"table": 1, "blob_read": 1}
 
 SCENARIOS = (
@@ -278,12 +279,13 @@ SCENARIOS = (
         "Search studies by StudyInstanceUID",
         _same(f"/studies?StudyInstanceUID={uid(1, 7)}", count=50),
     ),
-    Scenario("search", f"Search series of a study of {IMAGES}", _same(f"{_study(STUDY)}/series", count=3)),
+    Scenario("search", f"Search series of a study of {IMAGES}, not indexed", _same(_OF_STUDY, count=3)),
     Scenario(
         "search",
         f"Search instances of a study, {IMAGES} found",
         _same(f"{_study(STUDY)}/instances?limit={IMAGES}", count=3),
     ),
+    Scenario("indexed", f"Search series of a study of {IMAGES}", _same(_OF_STUDY, count=50)),
     Scenario("indexed", f"Metadata of a series of {IMAGES}, packed", _same(_METADATA, count=10), reads=_KEPT),
     Scenario(
         "indexed",

@@ -28,6 +28,7 @@ Dataset = attributes.Dataset
 _OF_STUDIES = (
     frozenset(attributes.TAGS[Level.STUDY]) - frozenset(attributes.TAGS[Level.INSTANCE]) - {"0020000D"}
 )
+_OF_SERIES = frozenset(attributes.TAGS[Level.SERIES])
 
 
 class Columns(Flag):
@@ -102,6 +103,18 @@ def found(rows: Sequence[Instance], asked: Query, path: Path) -> list[tuple[str,
     return [(path.position(study_answer(rows)) or f"{path.last}|{rows[0].study}", datasets)]
 
 
+def of_series(answers: Mapping[str, Dataset], asked: Query) -> list[Dataset]:
+    """Answer a query of `is_in_series_answers` from what the series of its study answer."""
+    assert asked.resource.study is not None
+    own = {"0020000D": {"vr": "UI", "Value": [asked.resource.study]}}
+    tags = query.returned(asked)
+    return [
+        restrict(own | answer, tags)
+        for uid, answer in sorted(answers.items())
+        if asked.resource.series in (None, uid) and query.matches(asked, answer)
+    ]
+
+
 def cut(datasets: Sequence[Dataset], asked: Query) -> Page:
     """Cut the page that is asked for out of the results, which may end behind it."""
     end = asked.offset + asked.limit
@@ -111,6 +124,16 @@ def cut(datasets: Sequence[Dataset], asked: Query) -> Page:
 def is_in_study_answer(asked: Query) -> bool:
     """Say if the answers of studies are all that a query returns."""
     return asked.level is Level.STUDY and not needs_header(asked)
+
+
+def is_in_series_answers(asked: Query) -> bool:
+    """Say if what the series of one study answer of themselves is all that a query matches and returns."""
+    return (
+        asked.level is Level.SERIES
+        and asked.resource.study is not None
+        and all(match.attribute.level is Level.SERIES for match in asked.matches)
+        and _OF_SERIES.union({"0020000D"}).issuperset(query.returned(asked))
+    )
 
 
 def scope(asked: Query, study: str) -> Resource:
@@ -148,10 +171,8 @@ def restrict(dataset: Mapping[str, Any], tags: Iterable[str]) -> Dataset:
 
 def version(rows: Iterable[Instance]) -> str:
     """What changes whenever an instance of these, of one study, is added, replaced or removed."""
-    by_series: dict[str, list[str]] = {}
-    for row in rows:
-        by_series.setdefault(row.series, []).append(row.version)
-    return joint_version(_digest(sorted(by_series[uid])) for uid in sorted(by_series))
+    by_series = _by_series(rows)
+    return joint_version(_digest(sorted(row.version for row in by_series[uid])) for uid in sorted(by_series))
 
 
 def joint_version(of_series: Iterable[str]) -> str:
@@ -173,18 +194,25 @@ def answers(rows: Iterable[Instance], level: Level) -> list[Answer]:
     dataset = study_answer(latest)
     if level is Level.STUDY:
         return [Answer(study, dataset, latest)]
-    by_series: dict[str, list[Instance]] = {}
-    for row in latest:
-        by_series.setdefault(row.series, []).append(row)
+    of_study = {tag: element for tag, element in dataset.items() if tag not in _OF_SERIES}
     found: list[Answer] = []
-    for uid in sorted(by_series):
-        members = tuple(by_series[uid])
-        answer = dataset | _series_attributes(members)
+    for uid, members in sorted(_by_series(latest).items()):
+        answer = of_study | _series_attributes(members)
         if level is Level.SERIES:
-            found.append(Answer(Resource(study.study, uid, partition=study.partition), answer, members))
+            found.append(
+                Answer(Resource(study.study, uid, partition=study.partition), answer, tuple(members))
+            )
         else:
             found += [_instance_answer(row, answer) for row in sorted(members, key=attrgetter("instance"))]
     return found
+
+
+def series_answers(rows: Iterable[Instance]) -> Mapping[str, Dataset]:
+    """Fold the rows of one study to what each of its series, by its UID, answers of itself."""
+    return {
+        uid: restrict(_series_attributes(members), attributes.TAGS[Level.SERIES])
+        for uid, members in _by_series(_latest_first(rows)).items()
+    }
 
 
 def study_answer(rows: Iterable[Instance]) -> Dataset:
@@ -226,6 +254,13 @@ def _instance_answer(row: Instance, series: Dataset) -> Answer:
         "00080018": {"vr": "UI", "Value": [row.instance]},
     }
     return Answer(row.resource, {**series, **row.attributes.get(Level.INSTANCE, {}), **own}, (row,))
+
+
+def _by_series(rows: Iterable[Instance]) -> Mapping[str, list[Instance]]:
+    by_series: dict[str, list[Instance]] = {}
+    for row in rows:
+        by_series.setdefault(row.series, []).append(row)
+    return by_series
 
 
 def _latest_first(rows: Iterable[Instance]) -> tuple[Instance, ...]:

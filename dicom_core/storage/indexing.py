@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from dicom_core import record, versions
-from dicom_core.record import Columns, Dataset
+from dicom_core.record import Columns, Instance
 from dicom_core.resources import Resource
-from dicom_core.storage import journal, outbox, packing, pointers, rows
+from dicom_core.storage import journal, outbox, packing, pointers, rows, series_rows
 from dicom_core.storage import search_table as search
 from dicom_core.storage.outbox import Snapshot
 from dicom_core.storage.packing import Packer
@@ -46,17 +46,15 @@ class _Seen:
     """What one scan of a study has seen: decisions before rows, deletions last.
 
     `snapshot` holds what the change feed is to be told; `decided` names the transactions that can be retired, `added`
-    the UIDs of series and instances that have no pointers yet; `series` are the rows of series, `sizes` the numbers of
-    their instances.
+    the UIDs of series and instances that have no pointers yet; `live` are the instances, `series` the rows of series.
     """
 
     state: State = field(default_factory=State)
     snapshot: Snapshot = field(default_factory=Snapshot)
     decided: list[str] = field(default_factory=list)
     added: list[tuple[str, str]] = field(default_factory=list)
+    live: list[Instance] = field(default_factory=list)
     series: dict[str, Entity] = field(default_factory=dict)
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    answer: Dataset = field(default_factory=dict)
 
 
 class Indexer:
@@ -96,17 +94,18 @@ class Indexer:
             seen = await self._scan(partition, study)
             if seen.state.claim and time.time() - seen.state.claimed_at < self._claim_seconds:
                 return False
-            places = search.places(seen.answer)
+            answer = record.study_answer(seen.live)
+            places = search.places(answer)
             unpacked = self._unpacked(seen)
             state = await self._claim(partition, study, seen.state, places, len(unpacked))
             if seen.state.claim:
                 state = await self._take_over(partition, study, state)
-            state = await self._write(partition, state, places, search.row_of(seen.answer))
+            state = await self._write(partition, state, places, search.row_of(answer))
             await pointers.point(self._search, partition, study, seen.added)
             if self._schedule is not None and (seen.decided or seen.state.etag is None):
                 await self._schedule(partition, study)
-            pointing = await self._pack(Resource(study, partition=partition), seen, state.claim, unpacked)
-            await self._release(partition, study, replace(state, claim=""), pointing)
+            packed = await self._pack(Resource(study, partition=partition), state.claim, unpacked)
+            await self._release(partition, study, replace(state, claim=""), _filling(seen, packed))
         except Conflict:
             return False
         if self._publisher is not None:
@@ -126,7 +125,7 @@ class Indexer:
             *rows.selected(Columns.ATTRIBUTES),
             *outbox.COLUMNS[1:],
             *search.INDEX_COLUMNS,
-            *packing.POINTER_COLUMNS,
+            *series_rows.COLUMNS,
         ]
         condition = f"PartitionKey eq {literal(key)}"
         seen, found = _Seen(), list[Entity]()
@@ -157,33 +156,25 @@ class Indexer:
             live = (await scan(self._studies, key, rows.EVERY_INSTANCE, select)).live()
         if seen.state.etag is None or seen.state.claim:
             seen.added = [(row.series, row.instance) for row in map(rows.named, live)]
-        seen.answer = record.study_answer(rows.to_instances(live, partition, study))
-        seen.sizes = Counter(rows.named(row).series for row in live)
+        seen.live = rows.to_instances(live, partition, study)
         seen.decided = [name for name in seen.decided if name not in deleting]
         return seen
 
     def _unpacked(self, seen: _Seen) -> list[str]:
         """The series that are to be packed."""
-        if self._packer is None or not packing.is_worthwhile(seen.sizes, len(seen.state.packed)):
+        sizes = Counter(instance.series for instance in seen.live)
+        if self._packer is None or not packing.is_worthwhile(sizes, len(seen.state.packed)):
             return []
-        return [
-            uid for uid in sorted(seen.sizes) if uid in seen.series and not seen.series[uid].get("packed")
-        ]
+        return [uid for uid in sorted(sizes) if uid in seen.series and not seen.series[uid].get("packed")]
 
-    async def _pack(self, study: Resource, seen: _Seen, run: str, unpacked: Sequence[str]) -> list[Operation]:
-        """Pack series; what makes their rows point there, and removes the rows of series that are gone."""
-        operations = [
-            Operation(Action.DELETE, rows.series_key(uid), etag=row["odata.etag"])
-            for uid, row in seen.series.items()
-            if uid not in seen.sizes
-        ]
+    async def _pack(self, study: Resource, run: str, unpacked: Sequence[str]) -> dict[str, Entity]:
+        """Pack series; what their rows are to say of it."""
+        pointers: dict[str, Entity] = {}
         for number, uid in enumerate(unpacked):
             assert self._packer is not None
-            pointer = await self._packer.pack(replace(study, series=uid), packing.name_of(run, number))
-            operations.append(
-                Operation(Action.UPSERT, rows.series_key(uid), pointer, seen.series[uid]["odata.etag"])
-            )
-        return operations
+            name = packing.name_of(run, number)
+            pointers[uid] = await self._packer.pack(replace(study, series=uid), name)
+        return pointers
 
     async def _claim(
         self, partition: str, study: str, state: State, places: Sequence[Place], packed: int
@@ -194,15 +185,15 @@ class Indexer:
         claimed = replace(state, rows=planned, packed=blobs, claim=run, claimed_at=time.time())
         return await self._put_state(partition, study, claimed)
 
-    async def _release(self, partition: str, study: str, state: State, pointing: Sequence[Operation]) -> None:
-        """Give the claim up, and make the series' rows point to what was packed; not if one has changed meanwhile."""
-        for start in range(_OTHERS, len(pointing), _OTHERS):
+    async def _release(self, partition: str, study: str, state: State, filling: Sequence[Operation]) -> None:
+        """Give the claim up, and fill the rows of series; not if one has changed meanwhile."""
+        for start in range(_OTHERS, len(filling), _OTHERS):
             with suppress(Conflict):
                 await self._studies.transact(
-                    rows.partition_key(partition, study), pointing[start : start + _OTHERS]
+                    rows.partition_key(partition, study), filling[start : start + _OTHERS]
                 )
         try:
-            await self._put_state(partition, study, state, pointing[:_OTHERS])
+            await self._put_state(partition, study, state, filling[:_OTHERS])
         except Conflict as conflict:
             if conflict.index == 0:
                 raise
@@ -266,6 +257,20 @@ class Indexer:
                 {place: Written(etag, of) for (place, _, of), etag in zip(batch, etags, strict=True)}
             )
         return state
+
+
+def _filling(seen: _Seen, pointers: Mapping[str, Entity]) -> list[Operation]:
+    """Fill the rows of series with what they do not say yet, and remove those of series that are gone."""
+    answers = record.series_answers(seen.live)
+    operations: list[Operation] = []
+    for uid, row in seen.series.items():
+        key, etag = rows.series_key(uid), row["odata.etag"]
+        filled = series_rows.filled(row, answers.get(uid), pointers.get(uid))
+        if uid not in answers:
+            operations.append(Operation(Action.DELETE, key, etag=etag))
+        elif filled is not None:
+            operations.append(Operation(Action.UPSERT, key, filled, etag))
+    return operations
 
 
 _Change = tuple[Place, Entity, str]

@@ -1,8 +1,7 @@
 """Packs the metadata of a series into one blob, so that a viewer's first question is one read.
 
-The blob is written by the indexer under a name of its own and never changes. The row `series|{series}` points to it
-until a commit that touches the series empties the row; the indexer sets it only over the state that it has seen before
-it read the instances. So what the row points to is what the instances' rows would tell.
+The blob is written by the indexer under a name of its own and never changes. The row of the series points to it as
+long as that is what the instances' rows would tell (`series_rows`).
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from dicom_core import record, versions
-from dicom_core.ports import Packed
 from dicom_core.record import Columns, Instance
 from dicom_core.representations import metadata
 from dicom_core.resources import Resource
-from dicom_core.storage import rows
 from dicom_core.storage.blobs import Container
-from dicom_core.storage.table_service import Entity, Table, literal
+from dicom_core.storage.table_service import Entity
 
 PACKED_FROM = 20
 """Instances of a study from which on it is worth a blob write for each series: below, the rows are as fast to read."""
@@ -27,8 +24,6 @@ PACKED_TO = 5000
 
 _LEFT_BEHIND = 400
 """Blobs that a study may have written and not deleted; one that changes all the time is packed again later."""
-
-POINTER_COLUMNS = ("packed", "packed_version", "packed_url")
 
 _LEVEL = 5
 
@@ -73,17 +68,3 @@ def name_of(run: str, number: int) -> str:
 def blob_name(partition: str, name: str) -> str:
     """Name of the blob in `derived`."""
     return f"{partition}/{versions.spread(versions.transaction_of(name))}/{name}.metadata"
-
-
-def pointed(row: Entity, partition: str) -> Packed | None:
-    """What a series' row points to."""
-    name = row.get("packed")
-    return Packed(partition, name, row["packed_version"], row["packed_url"]) if name else None
-
-
-async def pointers(studies: Table, study: str, partition: str) -> list[Packed | None]:
-    """What the rows of all series of a study point to; None where one is not packed, or rows are being deleted."""
-    condition = f"PartitionKey eq {literal(study)} and RowKey ge {literal(rows.series_key(''))}"
-    return [
-        pointed(row, partition) async for page in studies.query(condition, POINTER_COLUMNS) for row in page
-    ]

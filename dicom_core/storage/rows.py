@@ -4,7 +4,7 @@
       change|{transaction}          the decision: what a transaction added, removed, refused
       index                         which search rows exist (kept by the indexer)
       instance|{series}|{instance}  one stored version: the record
-      series|{series}               pointer to packed metadata; any commit that touches the series empties it
+      series|{series}               see `series_rows`; any commit that touches the series empties it
       ~deleting|{transaction}       what a deletion larger than one batch removes
 
 The order of the kinds matters: a scan meets decisions before instances and deletions last.

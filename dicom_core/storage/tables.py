@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 
+from dicom_core import record
 from dicom_core.errors import StorageUnavailable
 from dicom_core.ports import ChangeFeed, Committed, Packed, Transaction
 from dicom_core.query import Page, Query
 from dicom_core.record import Columns, Dataset, Instance
 from dicom_core.resources import Level, Resource
-from dicom_core.storage import due, journal, packing, removal, rows
+from dicom_core.storage import due, journal, packing, removal, rows, series_rows
 from dicom_core.storage.blobs import Container, bulky_name
 from dicom_core.storage.commit import Commit, chunks
 from dicom_core.storage.due import Due
@@ -126,13 +127,12 @@ class TableIndex:
         assert resource.study is not None
         partition = rows.partition_key(resource.partition, resource.study)
         if resource.series is not None:
-            row = await self._studies.get(
-                partition, rows.series_key(resource.series), packing.POINTER_COLUMNS
-            )
-            found = [] if row is None else [packing.pointed(row, resource.partition)]
+            row = await self._studies.get(partition, rows.series_key(resource.series), series_rows.PACKED)
+            found = [] if row is None else [row]
         else:
-            found = await packing.pointers(self._studies, partition, resource.partition)
-        return () if None in found else [packed for packed in found if packed]
+            found = await series_rows.of_study(self._studies, partition, series_rows.PACKED)
+        packed = [series_rows.packed(row, resource.partition) for row in found]
+        return () if None in packed else [one for one in packed if one]
 
     async def read_packed(self, packed: Packed) -> AsyncIterator[bytes]:
         """Read the blob of a series' metadata."""
@@ -140,7 +140,9 @@ class TableIndex:
         return await self._derived.get(packing.blob_name(packed.partition, packed.name), 0, None, missing)
 
     async def search(self, query: Query) -> Page:
-        """Answer from the search rows, and from the records of the studies that they do not tell all of yet."""
+        """Answer from the rows of series, or from the search rows; from the record where these do not tell all."""
+        if record.is_in_series_answers(query) and (answers := await self._series_answers(query.resource)):
+            return record.cut(record.of_series(answers, query), query)
         return await Finder(query, self._pending, self._search, self.records).page()
 
     async def refresh(self, partition: str, transaction: str) -> None:
@@ -174,6 +176,12 @@ class TableIndex:
             packer=self._packer,
             schedule=schedule,
             publisher=self._publisher,
+        )
+
+    async def _series_answers(self, resource: Resource) -> Mapping[str, Dataset]:
+        assert resource.study is not None
+        return await series_rows.answers(
+            self._studies, rows.partition_key(resource.partition, resource.study)
         )
 
     def _tell_by(self, feed: Table) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from dicom_core.ports import Stores
-from dicom_core.resources import Level, Resource
+from dicom_core.resources import Resource
 from dicom_core.storage.rest import Kind
+from dicom_core.storage.tables import TableIndex
 from dicom_core.studies import bulkdata, delete, rendered, retrieve, search, store
 from dicom_core.web.messages import Request
 from tests import instances
@@ -125,17 +126,25 @@ async def test_delete(stores: Stores, counts: Counter[Kind], number: int, tables
     assert await cost(delete.delete, asked, stores, counts, status=status) == price(table=tables)
 
 
-@pytest.mark.parametrize("level", [Level.SERIES, Level.INSTANCE])
 @pytest.mark.parametrize(("number", "tables"), [(1, 1), (1000, 1), (1001, 6), (2001, 7)])
-async def test_search_below_a_study(
-    stores: Stores, counts: Counter[Kind], level: Level, number: int, tables: int
-) -> None:
-    """One request; from 1001 rows on ⌈n/1000⌉ + 4: so that all pages are of one moment."""
+async def test_search_below_a_study(stores: Stores, counts: Counter[Kind], number: int, tables: int) -> None:
+    """One request; from 1001 rows on ⌈n/1000⌉ + 4: so that all pages are of one moment; one more for series."""
     study = await stored(stores, number)
-    transaction = search.series if level is Level.SERIES else search.instances
 
     asked = request("Microsoft.Default", study)
-    assert await cost(transaction, asked, stores, counts) == price(table=tables)
+    assert await cost(search.instances, asked, stores, counts) == price(table=tables)
+    assert await cost(search.series, asked, stores, counts) == price(table=1 + tables)
+
+
+@pytest.mark.parametrize("number", [1, 1001])
+async def test_search_series_of_an_indexed_study(stores: Stores, counts: Counter[Kind], number: int) -> None:
+    """One request, however many instances they have."""
+    study = await stored(stores, number)
+    assert isinstance(stores.index, TableIndex)
+    assert await stores.index.index("Microsoft.Default", study)
+
+    asked = request("Microsoft.Default", study)
+    assert await cost(search.series, asked, stores, counts) == price(table=1)
 
 
 async def test_search_of_one_study(stores: Stores, counts: Counter[Kind]) -> None:

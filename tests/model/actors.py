@@ -212,11 +212,12 @@ class ReadPacked(Actor):
 
 @dataclass(frozen=True, slots=True)
 class Search(Actor):
-    """A search for all studies, for those of a date, for one by its UID, or for an instance."""
+    """A search for all studies, for those of a date, for one by its UID, for an instance, or for a study's series."""
 
     date: str = ""
     uid: str = ""
     instance: str = ""
+    series_of: str = ""
     among: tuple[str, ...] = ("1", "2")
 
     watches = True
@@ -229,6 +230,8 @@ class Search(Actor):
             "StudyInstanceUID": ("UI", self.uid),
             "SOPInstanceUID": ("UI", self.instance),
         }
+        if self.series_of:
+            return Query(Level.SERIES, Resource(self.series_of))
         matches = [_match(name, *asked) for name, asked in given.items() if asked[1]]
         return Query(Level.INSTANCE if self.instance else Level.STUDY, matches=tuple(matches))
 
@@ -239,7 +242,7 @@ class Search(Actor):
     def wrong(self, result: Sequence[Dataset], window: Window | None) -> str:
         """What it says of each study was so at one moment."""
         assert window is not None
-        if not self.instance and (violation := i8_study_comes_once(result)):
+        if self.query.level is Level.STUDY and (violation := i8_study_comes_once(result)):
             return violation
         for study in self.among:
             told = [answer for answer in result if answer["0020000D"]["Value"] == [study]]

@@ -171,6 +171,16 @@ def packed_metadata_are_those_of_the_record(now: Moment) -> str:
     return ""
 
 
+def series_answer_is_that_of_the_record(now: Moment) -> str:
+    """What a series' row answers is the fold of what is live; a large deletion hides the rows of a study."""
+    for (study, series), answer in now.record.answers.items():
+        hidden = any(of.study == study for of in now.record.deletions)
+        live = now.truth.studies.get(study, ())
+        if not hidden and record.series_answers(live).get(series) != answer:
+            return f"series {series} answers what its instances do not"
+    return ""
+
+
 def i11_sequence_is_dense(now: Moment) -> str:
     """Numbers have no gap, up to the head's, times go on, and a version comes once and goes once."""
     changes = now.feed.changes
@@ -249,6 +259,7 @@ OF_A_MOMENT: tuple[Callable[[Moment], str], ...] = (
     i5_live_version_has_its_blob,
     i7_study_exists_by_its_instances,
     packed_metadata_are_those_of_the_record,
+    series_answer_is_that_of_the_record,
 )
 OF_A_CHANGE: tuple[Callable[[Change], str], ...] = (
     i2_commit_is_journalled,

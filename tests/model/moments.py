@@ -6,8 +6,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+import orjson
+
 from dicom_core.changes import Change
-from dicom_core.record import Instance
+from dicom_core.record import Dataset, Instance
 from dicom_core.resources import DEFAULT_PARTITION
 from dicom_core.storage import entries, rows, search_table
 from dicom_core.storage.table_service import Entity
@@ -69,6 +71,7 @@ class Record:
     restored: frozenset[str]
     claims: Mapping[str, str]
     packed: Mapping[tuple[str, str], Packed]
+    answers: Mapping[tuple[str, str], Dataset]
 
 
 class Packed(NamedTuple):
@@ -176,6 +179,7 @@ class Reader:
         decisions: dict[Of, Decision] = {}
         claims: dict[str, str] = {}
         packed: dict[tuple[str, str], Packed] = {}
+        answers: dict[tuple[str, str], Dataset] = {}
         for key, held in content.partitions.items():
             study = key.rpartition("|")[2]
             dead: set[str] = set()
@@ -187,8 +191,11 @@ class Reader:
                     restored.add(properties.get(rows.RESTORES) or "")
                 elif kind == search_table.INDEX:
                     claims[study] = properties["claim"]
-                elif kind == "series" and properties.get("packed"):
-                    packed[study, name] = Packed(properties["packed"], properties["packed_version"])
+                elif kind == "series":
+                    if properties.get("packed"):
+                        packed[study, name] = Packed(properties["packed"], properties["packed_version"])
+                    if properties.get("answer"):
+                        answers[study, name] = orjson.loads(properties["answer"])
                 elif kind == "instance":
                     found.append({**properties, "RowKey": row})
                 elif row.startswith(rows.DELETING):
@@ -209,6 +216,7 @@ class Reader:
             frozenset(restored),
             claims,
             packed,
+            answers,
         )
 
     def _truth(self, live: Mapping[str, tuple[Instance, ...]], undecided: Collection[str]) -> Truth:

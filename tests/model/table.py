@@ -302,6 +302,18 @@ SCENARIOS = (
         bound=2,
     ),
     Scenario(
+        "series of a study that is indexed, stored to and replaced",
+        (Store(uids=("2.1", "2.2"), date=B, upsert=True), Index(), Search(series_of="1")),
+        OF_TWO_SERIES,
+        faults=ONE_CRASH,
+    ),
+    Scenario(
+        "series of an indexed study that is deleted",
+        (Delete(), Index(), Search(series_of="1")),
+        (*OF_TWO_SERIES, Index()),
+        faults=ONE_CRASH,
+    ),
+    Scenario(
         "a packed study is deleted and forgotten",
         (Delete(), Sweep(), ReadPacked(), Search()),
         (*OF_TWO_SERIES, Index()),

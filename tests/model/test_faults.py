@@ -34,6 +34,7 @@ FOUND_BY: Mapping[faults.Fault, str] = {
     faults.deletion_is_closed_as_a_store: "a large deletion is completed by a sweep at any time",
     faults.blobs_are_written_late: "two stores, index, search",
     faults.packed_though_it_has_changed: "a study is packed and stored to",
+    faults.series_rows_are_filled_blindly: "series of a study that is indexed, stored to and replaced",
     faults.packed_is_deleted_in_use: "what was packed before is forgotten",
     faults.blobs_are_not_forgotten: "same UIDs, other bytes, delete",
     faults.rebuild_does_not_journal: "rebuild of what was lost, store, index, search",

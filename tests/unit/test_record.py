@@ -294,6 +294,53 @@ def test_page_is_cut(limit: int, offset: int, expected: list[str], more: bool) -
     assert (uids(page.datasets, "StudyInstanceUID"), page.more) == (expected, more)
 
 
+OF_SERIES = [
+    asked(Level.SERIES, Resource("1")),
+    asked(Level.SERIES, Resource("1"), Modality="SR"),
+    asked(Level.SERIES, Resource("1"), SeriesInstanceUID="1.1"),
+    asked(Level.SERIES, Resource("1"), SeriesDescription="*port"),
+    asked(Level.SERIES, Resource("1"), "00080021", "00200011"),
+    asked(Level.SERIES, Resource("1", "1.2")),
+]
+
+
+@pytest.mark.parametrize("question", OF_SERIES)
+def test_series_answers_suffice(question: Query) -> None:
+    """A query for the series of a study that asks of series alone is answered by what they say of themselves."""
+    expected = record.matching(TWO_SERIES, question)
+
+    assert record.is_in_series_answers(question)
+    assert record.of_series(record.series_answers(TWO_SERIES), question) == expected
+    assert expected
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        asked(Level.SERIES),
+        asked(Level.STUDY, Resource("1")),
+        asked(Level.INSTANCE, Resource("1")),
+        asked(Level.SERIES, Resource("1"), PatientID="P1"),
+        asked(Level.SERIES, Resource("1"), StudyInstanceUID="1"),
+        asked(Level.SERIES, Resource("1"), "00100010"),
+        asked(Level.SERIES, Resource("1"), "00091001"),
+        Query(Level.SERIES, Resource("1"), include_all=True),
+    ],
+)
+def test_series_answers_do_not_suffice(question: Query) -> None:
+    """Other studies, other levels, and what only the study or a header tells take more."""
+    assert not record.is_in_series_answers(question)
+
+
+def test_series_takes_nothing_of_other_series() -> None:
+    """What a series could say itself, as the time zone of its times, is not taken from another one."""
+    rows = [row(1, series="1.1", TimezoneOffsetFromUTC="+0100"), row(1, series="1.2")]
+
+    found = record.matching(rows, asked(Level.SERIES))
+
+    assert [values(dataset, "TimezoneOffsetFromUTC") for dataset in found] == [["+0100"], []]
+
+
 @pytest.mark.parametrize(
     ("question", "series"),
     [
