@@ -243,7 +243,7 @@ class Due:
     ) -> State:
         """Delete search rows and packed metadata under the claim of the study, as an index run writes them."""
         claimed = replace(state, claim=versions.new_transaction(), claimed_at=time.time())
-        claimed = await self._put_state(key, claimed)
+        claimed = await search.put_state(self._studies, key, claimed)
         by_keyword: dict[str, list[Operation]] = {}
         for place in places:
             deletion = Operation(Action.DELETE, place[1], etag=state.rows[place].etag)
@@ -260,12 +260,7 @@ class Due:
             packed=tuple(name for name in state.packed if name not in gone),
             claim="",
         )
-        return await self._put_state(key, left)
-
-    async def _put_state(self, key: str, state: State) -> State:
-        operation = Operation(Action.UPSERT, search.INDEX, state.to_entity(), state.etag)
-        (etag,) = await self._studies.transact(key, [operation])
-        return replace(state, etag=etag)
+        return await search.put_state(self._studies, key, left)
 
     async def _forget_study(self, key: str, etag: str) -> None:
         """Delete what is left of a study without instances: the pointers of its series, then the row `index`."""

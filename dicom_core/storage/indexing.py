@@ -183,45 +183,20 @@ class Indexer:
         run = versions.new_transaction()
         blobs = (*state.packed, *(packing.name_of(run, number) for number in range(packed)))
         claimed = replace(state, rows=planned, packed=blobs, claim=run, claimed_at=time.time())
-        return await self._put_state(partition, study, claimed)
+        return await search.put_state(self._studies, rows.partition_key(partition, study), claimed)
 
     async def _release(self, partition: str, study: str, state: State, filling: Sequence[Operation]) -> None:
         """Give the claim up, and fill the rows of series; not if one has changed meanwhile."""
+        key = rows.partition_key(partition, study)
         for start in range(_OTHERS, len(filling), _OTHERS):
             with suppress(Conflict):
-                await self._studies.transact(
-                    rows.partition_key(partition, study), filling[start : start + _OTHERS]
-                )
+                await self._studies.transact(key, filling[start : start + _OTHERS])
         try:
-            await self._put_state(partition, study, state, filling[:_OTHERS])
+            await search.put_state(self._studies, key, state, filling[:_OTHERS])
         except Conflict as conflict:
             if conflict.index == 0:
                 raise
-            await self._put_state(partition, study, state)
-
-    async def _put_state(
-        self, partition: str, study: str, state: State, others: Sequence[Operation] = ()
-    ) -> State:
-        """Replace the row `index` by its ETag, or insert it; with others, all or none.
-
-        Raises
-        ------
-        Conflict
-            Another run has; or one of the others cannot be.
-        """
-        key = rows.partition_key(partition, study)
-        action = Action.INSERT if state.etag is None else Action.UPSERT
-        operation = Operation(action, search.INDEX, state.to_entity(), state.etag)
-        try:
-            etag = (await self._studies.transact(key, [operation, *others]))[0]
-        except Conflict as conflict:
-            if conflict.index != 0:
-                raise
-            row = await self._studies.get(key, search.INDEX, ["claim", "claimed_at"], etag=True)
-            if row is None or (row["claim"], row["claimed_at"]) != (state.claim, state.claimed_at):
-                raise
-            etag = row["odata.etag"]  # it is as this run has written it: the reply was lost
-        return replace(state, etag=etag)
+            await search.put_state(self._studies, key, state)
 
     async def _take_over(self, partition: str, study: str, state: State) -> State:
         """Learn the ETags of the rows that a dead run may have written, then fence it off by writing each anew."""

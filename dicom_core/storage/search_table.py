@@ -9,7 +9,7 @@ search that has passed the study's new place, or not come to it yet, looks at th
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -19,7 +19,7 @@ import orjson
 from dicom_core import access_paths
 from dicom_core.record import Dataset
 from dicom_core.storage import rows
-from dicom_core.storage.table_service import Entity
+from dicom_core.storage.table_service import Action, Conflict, Entity, Operation, Table
 
 KEY_COLUMNS = ("RowKey", "moved")
 COLUMNS = (*KEY_COLUMNS, "answer")
@@ -87,6 +87,28 @@ class State:
     def writing(self, written: Mapping[Place, Written]) -> State:
         """The state after search rows have been written."""
         return replace(self, rows={**self.rows, **written})
+
+
+async def put_state(studies: Table, study: str, state: State, others: Sequence[Operation] = ()) -> State:
+    """Replace the row `index` of a study by its ETag, or insert it, with others, all or none; the state and its ETag.
+
+    Raises
+    ------
+    Conflict
+        Another run has; or one of the others cannot be.
+    """
+    action = Action.INSERT if state.etag is None else Action.UPSERT
+    operation = Operation(action, INDEX, state.to_entity(), state.etag)
+    try:
+        etag = (await studies.transact(study, [operation, *others]))[0]
+    except Conflict as conflict:
+        if conflict.index != 0:
+            raise
+        row = await studies.get(study, INDEX, ["claim", "claimed_at"], etag=True)
+        if row is None or (row["claim"], row["claimed_at"]) != (state.claim, state.claimed_at):
+            raise
+        etag = row["odata.etag"]  # it is as this run has written it: the reply was lost
+    return replace(state, etag=etag)
 
 
 def places(answer: Dataset) -> list[Place]:
