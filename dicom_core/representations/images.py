@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from dicom_core.representations import metadata
+
+Frame: TypeAlias = tuple[int, bytes]
+"""A frame's number, counted from 1, and its bytes as they are stored."""
 
 MAX_FRAME = 128 << 20
 """The most bytes that a decoded frame may have; several times as many are in memory while it is transcoded."""

@@ -23,10 +23,9 @@ from dicom_core.representations import (
     viewports,
 )
 from dicom_core.representations.grayscale import Pipeline, Range
-from dicom_core.representations.images import Image, Undecodable
+from dicom_core.representations.images import Frame, Image, Undecodable
 from dicom_core.representations.luts import Bulk
 from dicom_core.representations.presentation import Presentation
-from dicom_core.representations.rendering import Frame
 
 
 @dataclass(frozen=True, slots=True)

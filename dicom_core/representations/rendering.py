@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from dicom_core.errors import BadRequest, PayloadTooLarge
 from dicom_core.record import Dataset
 from dicom_core.rendition import Profile, Rendition
 from dicom_core.representations import metadata, presentation, rendered_types
-from dicom_core.representations.images import Image
+from dicom_core.representations.images import Frame, Image
 from dicom_core.representations.presentation import Presentation
-
-Frame: TypeAlias = tuple[int, bytes]
-"""A frame's number, counted from 1, and its bytes as they are stored."""
 
 MAX_VALUE = 4 << 20
 """The most bytes of a lookup table or of an ICC profile that are worth reading."""

@@ -13,8 +13,8 @@ from dicom_core.record import Dataset, Instance
 from dicom_core.rendition import Rendition
 from dicom_core.representations import rendering
 from dicom_core.representations.frames import FrameTable, Range
-from dicom_core.representations.images import MAX_FRAME, Image, Undecodable, Unencodable
-from dicom_core.representations.rendering import Frame, Source
+from dicom_core.representations.images import MAX_FRAME, Frame, Image, Undecodable, Unencodable
+from dicom_core.representations.rendering import Source
 from dicom_core.studies import computing, payloads
 
 WORTH_KEEPING = 8 << 20
