@@ -57,11 +57,10 @@ class Line:
 
     @property
     def path(self) -> str:
-        """What was asked for, as far as it is known."""
-        if self.resource is None:
-            return "-"
+        """Which studies, series or instances it was about, as far as the request or the answer names them."""
         more = len(self.about) - _MOST_NAMED
-        named = ",".join(resource.path for resource in self.about[:_MOST_NAMED]) or self.resource.path
+        listed = self.about[:_MOST_NAMED] or (self.resource or _NOTHING,)
+        named = ",".join(resource.path for resource in listed if resource.study is not None) or "-"
         return f"{named}+{more}" if more > 0 else named
 
     @property

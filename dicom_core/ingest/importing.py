@@ -27,18 +27,21 @@ OVERDUE = 600.0
 LONGEST = 240.0
 """Seconds after which no further overdue file is begun: the timer's function may run for 10 minutes (host.json)."""
 
+_NOTHING = Resource()
+
 log = logging.getLogger("dicom")
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a file cannot be stored; `explanation` has no attribute values."""
+    """Why a file cannot be stored; `explanation` has no attribute values. The UIDs are those that could be read."""
 
     status: int
     explanation: tuple[str, ...]
     reason: str | None = None
     sop_class: str | None = None
     instance: str | None = None
+    resource: Resource = _NOTHING
 
     def to_json(self) -> bytes:
         """What lies beside the file."""
@@ -46,6 +49,8 @@ class Rejection:
             "status": self.status,
             "FailureReason": self.reason,
             "explanation": list(self.explanation),
+            "StudyInstanceUID": self.resource.study,
+            "SeriesInstanceUID": self.resource.series,
             "SOPClassUID": self.sop_class,
             "SOPInstanceUID": self.instance,
         }
@@ -71,7 +76,7 @@ async def take(name: str, stores: Stores, served: Collection[str] | None = None)
         return
     started = time.perf_counter()
     try:
-        rejection = await _store(file, stores, served)
+        resource, rejection = await _store(file, stores, served)
         if rejection is None:
             await stores.drop_zone.remove(file)
         else:
@@ -79,10 +84,10 @@ async def take(name: str, stores: Stores, served: Collection[str] | None = None)
     except ResourceNotFound:
         return  # another has imported it meanwhile
     log.info(
-        "importing.take status=%d reason=%s instance=%s bytes=%d ms=%.1f",
+        "importing.take %s status=%d reason=%s bytes=%d ms=%.1f",
+        "-" if resource.study is None else resource.path,
         200 if rejection is None else rejection.status,
         (rejection and rejection.reason) or "-",
-        (rejection and rejection.instance) or "-",
         file.length,
         (time.perf_counter() - started) * 1000,
     )
@@ -117,15 +122,17 @@ class Overdue:
         self._next = started + self._age
 
 
-async def _store(file: Dropped, stores: Stores, served: Collection[str] | None) -> Rejection | None:
-    """Store a file as the payload of a POST; why it cannot be, if so."""
+async def _store(
+    file: Dropped, stores: Stores, served: Collection[str] | None
+) -> tuple[Resource, Rejection | None]:
+    """Store a file as the payload of a POST; what it holds, as far as that is known, and why it cannot be stored."""
     partition = _partition(file.name)
     if served is not None and partition not in served:
-        return Rejection(
+        return _NOTHING, Rejection(
             404, (f"the first folder names a partition that is not served; there is {', '.join(served)}",)
         )
     if not is_partition(partition):
-        return Rejection(400, ("the name of the folder cannot be that of a partition",))
+        return _NOTHING, Rejection(400, ("the name of the folder cannot be that of a partition",))
     request = Request(
         "POST",
         Resource(partition=partition),
@@ -138,14 +145,15 @@ async def _store(file: Dropped, stores: Stores, served: Collection[str] | None) 
     except (StorageUnavailable, ResourceNotFound):
         raise
     except TransactionError as error:
-        return Rejection(error.status, (str(error),))
+        return _NOTHING, Rejection(error.status, (str(error),))
     except Exception as error:
         log.error("importing failed: %s", described(error))
-        return Rejection(500, ("something went wrong inside of the service; it has been logged",))
+        return _NOTHING, Rejection(500, ("something went wrong inside of the service; it has been logged",))
+    resource = next(iter(response.about), _NOTHING)
     if response.status in (200, 202):
-        return None
+        return resource, None
     assert isinstance(response.body, bytes)
-    return _rejection(orjson.loads(response.body))
+    return resource, _rejection(orjson.loads(response.body), resource)
 
 
 def _partition(name: str) -> str:
@@ -159,13 +167,16 @@ async def _content(file: Dropped, stores: Stores) -> AsyncIterator[bytes]:
         yield chunk
 
 
-def _rejection(answer: Dataset) -> Rejection:
+def _rejection(answer: Dataset, resource: Resource) -> Rejection:
     """What the answer of a Store says of its one part that was not stored."""
     (item,) = answer["00081198"]["Value"]
     comments = item.get("00741048", {}).get("Value", [])
+    sop_class, instance = (item.get(tag, {}).get("Value", [None])[0] for tag in ("00081150", "00081155"))
     return Rejection(
         409,
         tuple(comment["00000902"]["Value"][0] for comment in comments),
         f"{item['00081197']['Value'][0]:04X}",
-        *(item.get(tag, {}).get("Value", [None])[0] for tag in ("00081150", "00081155")),
+        sop_class,
+        instance,
+        resource,
     )

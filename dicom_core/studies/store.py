@@ -355,7 +355,7 @@ def _result(arrival: _Arrival, committed: Mapping[str, Committed]) -> Result:
     outcome = committed[arrival.row.version].outcome
     if outcome is Outcome.DIFFERENT:
         comment = "other bytes are stored under the same UIDs"
-        return Result(*uids, failure=FailureReason.ALREADY_STORED, comments=(comment,))
+        return Result(*uids, arrival.row.resource, FailureReason.ALREADY_STORED, comments=(comment,))
     if outcome is Outcome.IDENTICAL:
         warning: WarningReason | None = WarningReason.ALREADY_STORED
     elif arrival.comments:

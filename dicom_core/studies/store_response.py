@@ -36,7 +36,10 @@ class WarningReason(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one part: stored if it has no failure. The comments say which attributes were wrong."""
+    """What became of one part: stored if it has no failure. The comments say which attributes were wrong.
+
+    `resource` is what it holds; of what could not be stored as far as that is known.
+    """
 
     sop_class: str = ""
     instance: str = ""
@@ -60,13 +63,18 @@ def respond(request: Request, results: Sequence[Result], content_type: str = DIC
     if stored:
         dataset["00081199"] = _value("SQ", *(_referenced(request, result) for result in stored))
     encode = native.document if content_type == media_types.DICOM_XML else orjson.dumps
-    studies = dict.fromkeys(result.resource.study for result in stored if result.resource is not None)
     return Response(
         _status(request, stored, failed),
         {"Content-Type": content_type},
         encode(dataset),
-        tuple(map(Resource, studies)),
+        _about(results),
     )
+
+
+def _about(results: Sequence[Result]) -> tuple[Resource, ...]:
+    """What a Store was about: its instance, or the studies of several."""
+    named = [result.resource for result in results if result.resource is not None]
+    return tuple(named) if len(results) == 1 else tuple(dict.fromkeys(Resource(one.study) for one in named))
 
 
 def _status(request: Request, stored: Sequence[Result], failed: Sequence[Result]) -> int:

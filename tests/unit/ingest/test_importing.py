@@ -121,7 +121,7 @@ async def test_file_that_cannot_be_stored(
 async def test_file_with_other_bytes_under_the_same_uids(
     stores: Stores, zone: Zone, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is refused as by a POST; neither the reason nor the log has attribute values or names of files."""
+    """It is refused as by a POST; reason and log name it by its UIDs, without attribute values or names of files."""
     caplog.set_level(logging.INFO, "dicom")
     one = dicomweb.made()
     other = dicomweb.made(one.study, one.series, one.instance, PatientName="Roe^Richard")
@@ -134,11 +134,18 @@ async def test_file_with_other_bytes_under_the_same_uids(
         "status": 409,
         "FailureReason": "B00E",
         "explanation": ["DICOM100: other bytes are stored under the same UIDs"],
+        "StudyInstanceUID": one.study,
+        "SeriesInstanceUID": one.series,
         "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2",
         "SOPInstanceUID": one.instance,
     }
+    lines = [text for text in caplog.messages if text.startswith("importing.take ")]
+    named = f"importing.take studies/{one.study}/series/{one.series}/instances/{one.instance}"
+    assert [line.split(" bytes=")[0] for line in lines] == [
+        f"{named} status=200 reason=-",
+        f"{named} status=409 reason=B00E",
+    ]
     assert "Roe" not in caplog.text
-    assert one.instance in caplog.text
 
 
 async def test_file_that_takes_the_place_of_another(stores: Stores, zone: Zone) -> None:
