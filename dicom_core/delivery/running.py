@@ -11,6 +11,7 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -194,6 +195,10 @@ class Run:
             await self._fail(mine, str(error), tasks.given_up)
         except Failed as error:
             await self._fail(mine, str(error), tasks.put_off)
+        except asyncio.CancelledError:
+            with suppress(StorageUnavailable):  # the claim ends by itself
+                await self._update(mine, lambda task: tasks.released(task, self._now()))
+            raise
         except TimeoutError:
             await self._fail(mine, f"it took longer than {PATIENCE:.0f} s", tasks.put_off)
         except Exception as error:

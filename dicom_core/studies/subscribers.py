@@ -24,6 +24,7 @@ _FIELDS = {"Content-Type": JSON}
 
 async def listed(request: Request, stores: Stores) -> Response:
     """All subscribers."""
+    subscriber_parameters.none(request.parameters)
     last = await stores.feed.latest()
     latest = 0 if last is None else last.sequence
     told = []
@@ -63,7 +64,7 @@ async def retry(request: Request, stores: Stores) -> Response:
         tried = await stores.deliveries.find(name, [(request.resource.partition, study)])
         retried = await _retry(stores, name, [task for task in tried if task.failed])
         if not retried:
-            raise ResourceNotFound(f"nothing of study {study} could not be delivered to {name}")
+            raise ResourceNotFound(f"no delivery of study {study} to {name} has failed")
     return Response(202, _FIELDS, orjson.dumps({"retried": retried}))
 
 

@@ -42,6 +42,11 @@ def window(parameters: Iterable[tuple[str, str]]) -> Window:
     )
 
 
+def none(parameters: Iterable[tuple[str, str]]) -> None:
+    """Refuse parameters where there are none; raises as `window`."""
+    _given(parameters, ())
+
+
 def study(parameters: Iterable[tuple[str, str]]) -> str | None:
     """Read which study is to be retried, None for all; raises as `window`."""
     uid = _given(parameters, RETRYING).get("study")
@@ -54,7 +59,9 @@ def _given(parameters: Iterable[tuple[str, str]], names: Collection[str]) -> dic
     given: dict[str, str] = {}
     for name, value in parameters:
         if name not in names:
-            raise BadRequest(f"{shown(name)} is no parameter of this resource; it has {' and '.join(names)}")
+            raise BadRequest(
+                f"{shown(name)} is no parameter of this resource; it has {' and '.join(names) or 'none'}"
+            )
         if name in given:
             raise BadRequest(f"{name} is given twice")
         given[name] = value

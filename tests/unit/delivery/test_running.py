@@ -376,20 +376,45 @@ async def test_study_that_breaks_the_target_blocks_no_other() -> None:
 
 async def test_claim_of_a_worker_that_died_is_taken_over() -> None:
     """Not while it may live, but when its claim has ended."""
+
+    class Killed(BaseException): ...
+
     world, told = World(), Told()
 
     async def die(task: Task) -> None:
-        raise asyncio.CancelledError
+        raise Killed
 
     told.answer = die
     world.change("1")
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(Killed):
         await world.run(told)
     told.answer = None
     world.clock.move(tasks.CLAIM.total_seconds() - 1)
     await world.run(told)
     assert told.tasks == []
     world.clock.move(1)
+
+    await world.run(told)
+
+    assert told.tasks == [("1", 1, 1)]
+
+
+async def test_worker_that_is_stopped_leaves_no_claim() -> None:
+    """What it was delivering is the next one's at once: a stop is no failure of the study."""
+    begun = asyncio.Event()
+
+    async def hang(task: Task) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    world, told = World(), Told(answer=hang)
+    world.change("1")
+    stopped = asyncio.create_task(world.run(told))
+    await begun.wait()
+    stopped.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopped
+    told.answer = None
 
     await world.run(told)
 

@@ -75,6 +75,14 @@ async def test_listed() -> None:
     ]
 
 
+async def test_list_has_no_parameters() -> None:
+    """One that means something elsewhere is not passed over in silence."""
+    each = world()
+
+    with pytest.raises(BadRequest, match="limit is no parameter of this resource; it has none"):
+        await subscribers.listed(asked("GET", ("limit", "1")), each.stores)
+
+
 async def test_rest_is_told() -> None:
     """Until when, and why."""
     each = world()
