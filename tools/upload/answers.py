@@ -34,6 +34,7 @@ _MODULE = (200, 202, 409)
 _BUSY = (408, 429, 503)
 _FAULT = (500, 502, 504)
 _STOP = (401, 403, 404, 405)
+_HINTS = {404: "is that the root of its DICOMweb resources, with its version (…/v2)?"}
 
 _FAILED_SOP_SEQUENCE = "00081198"
 _REFERENCED_SOP_SEQUENCE = "00081199"
@@ -109,7 +110,8 @@ def judge(batch: Batch, reply: Reply) -> Verdict:
         return _stored(batch, reply)
     why = f"the service answered {reply.status}"
     if reply.status in _STOP or 300 <= reply.status < 400:
-        raise Stop(": ".join(filter(None, (why, reply.text or reply.headers.get("location", "")))))
+        more = reply.text or reply.headers.get("location", "") or _HINTS.get(reply.status, "")
+        raise Stop(": ".join(filter(None, (why, more))))
     if reply.status in _BUSY:
         return _later(batch, (batch,), why, reply.text, wait=_retry_after(reply))
     if reply.status in _FAULT:

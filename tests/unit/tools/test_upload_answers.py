@@ -121,6 +121,12 @@ def test_refused_batch_is_halved(status: int) -> None:
     ]
 
 
+def test_wrong_root_is_hinted_at() -> None:
+    """A host that has no such path says nothing of its own; what is missing is most often the version."""
+    with pytest.raises(Stop, match=r"the service answered 404: .*/v2"):
+        answers.judge(batch("a"), Reply(404))
+
+
 @pytest.mark.parametrize("status", [408, 429, 503])
 def test_busy_service_is_asked_again_later(status: int) -> None:
     """The same batch is sent again after Retry-After."""
