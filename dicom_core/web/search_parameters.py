@@ -35,8 +35,8 @@ _OPTIONS = frozenset(
     }
 )
 _REPEATABLE = frozenset({"accept", "accept-charset", "includefield"})
-MAX_DIGITS = 18
-_NUMBER = re.compile(f"[0-9]{{1,{MAX_DIGITS}}}")
+_MAX_DIGITS = 18
+_NUMBER = re.compile(f"[0-9]{{1,{_MAX_DIGITS}}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def _number(name: str, options: dict[str, list[str]], default: int, least: int) 
         return default
     value = options[name][0]
     if not _NUMBER.fullmatch(value) or int(value) < least:
-        raise BadRequest(f"{name} must be a number from {least}, of at most {MAX_DIGITS} digits")
+        raise BadRequest(f"{name} must be a number from {least}, of at most {_MAX_DIGITS} digits")
     return int(value)
 
 

@@ -79,7 +79,7 @@ var queries = [
     name: 'rejected'
     description: 'Files could not be imported: see import/rejected.'
     severity: 3
-    query: 'AppTraces | where Message startswith "importing.take status=" and Message !startswith "importing.take status=200"'
+    query: 'AppTraces | where Message startswith "importing.take " and Message !contains " status=200 "'
     aggregation: 'Count'
     column: null
     operator: 'GreaterThan'
