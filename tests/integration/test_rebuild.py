@@ -17,7 +17,7 @@ from azure.core.credentials import AzureNamedKeyCredential
 from azure.data.tables import TableClient
 from azure.data.tables.aio import TableServiceClient
 
-from dicom_core import bootstrap
+from dicom_core import bootstrap, versions
 from dicom_core.ports import Stores
 from dicom_core.record import Columns
 from dicom_core.resources import DEFAULT_PARTITION, Resource
@@ -322,6 +322,27 @@ async def test_command_leaves_the_young_for_later(connection_string: str, stores
     assert done.stderr.startswith(f"Rebuilding {account(connection_string).blobs}")
 
 
+async def test_command_says_what_is_not_decided(connection_string: str, stores: Stores) -> None:
+    """A study of a request that was broken off is not indexed to the end, and that is why; the index has a summary."""
+    await post(stores, file())
+    async with TableServiceClient.from_connection_string(connection_string) as service:
+        pending = service.get_table_client("pending")
+        await pending.upsert_entity(
+            {"PartitionKey": f"{P}|0", "RowKey": f"{versions.new_transaction()}|{uid()}"}
+        )
+    asked, how = command(connection_string, "--index-only")
+
+    done = await asyncio.to_thread(subprocess.run, asked, capture_output=True, **how)
+
+    assert done.returncode == 1
+    assert done.stdout.split("\n")[:-1] == [
+        "1 studies have transactions that are not decided yet: requests at work, or broken off. "
+        "The service's sweep decides them an hour after they began; repeat the command then.",
+        f"{'studies seen':<40}{1:>12}",
+        f"{'not indexed yet':<40}{1:>12}",
+    ]
+
+
 async def test_command_that_is_interrupted_says_what_to_do() -> None:
     """Ctrl-C ends it at once."""
     storage = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)  # it never answers
@@ -357,4 +378,23 @@ def test_command_refuses_what_makes_no_sense(
     monkeypatch.setenv("DicomStorage", setting)
 
     assert main(arguments) == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("local.settings.json", "DicomStorage has no AccountKey"),
+        ("local.settings.sample.json", "set DicomStorage__blobServiceUri"),
+    ],
+)
+def test_command_takes_no_storage_from_a_sample(
+    name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Storage is what the environment or the local settings say; without either the command refuses."""
+    monkeypatch.delenv("DicomStorage", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text('{"Values": {"DicomStorage": "AccountName=x"}}')
+
+    assert main([]) == 2
     assert text in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 The environment says where: HOST (127.0.0.1), PORT (7071; 0 takes a free one) and DATA_DIR (.data), the folder
 of the storage emulator. LOG_LEVEL (WARNING) says how much is told on the error output; the standard output has
-the ready line only.
+the ready line, and a second one if the emulator could not have its usual ports.
 """
 
 from __future__ import annotations
@@ -13,26 +13,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
-from tools.local_host import application, settings, triggers
+from tools.local_host import application, server, settings, triggers
 from tools.local_host.azurite import DEFAULT_PORTS, Azurite
 from tools.local_host.errors import StartUpError
 from tools.local_host.host import HttpHost
+from tools.local_host.server import Server
 
+_STORAGE = "DicomStorage"
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class _Server(uvicorn.Server):
-    """The worker's HTTP server, with the signals left to us."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def main() -> int:
@@ -82,11 +73,11 @@ async def _serve(folder: Path, listener: socket.socket) -> int:
         os.environ.setdefault("WEBSITE_HOSTNAME", _site(listener))
         functions = application.load(folder)
         prefix = settings.extension(configuration, "http").get("routePrefix", "api")
-        server = _server(HttpHost(functions, prefix))
+        http = server.make(HttpHost(functions, prefix))
         fired = triggers.make(functions, configuration, has_events=emulator is not None)
         if emulator:
             await asyncio.to_thread(emulator.wait_until_ready)
-        await _run(server, listener, stop, fired, emulator)
+        await _run(http, listener, stop, fired, emulator)
     finally:
         # The app's own clients end with the process, as in the worker: no news.
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -96,23 +87,25 @@ async def _serve(folder: Path, listener: socket.socket) -> int:
 
 
 async def _run(
-    server: _Server,
+    http: Server,
     listener: socket.socket,
     stop: asyncio.Event,
     fired: Sequence[triggers.Trigger],
     emulator: Azurite | None,
 ) -> None:
     """Answer requests and fire triggers until asked to stop or until the emulator ends."""
-    ends = [asyncio.create_task(stop.wait()), asyncio.create_task(server.serve(sockets=[listener]))]
+    ends = [asyncio.create_task(stop.wait()), asyncio.create_task(http.serve(sockets=[listener]))]
     if emulator:
         ends.append(asyncio.create_task(triggers.deliver(emulator.events, fired)))
-    while not (server.started or ends[1].done()):
+    while not (http.started or ends[1].done()):
         await asyncio.sleep(0.005)
     background = [asyncio.create_task(triggers.keep_running(one)) for one in fired]
-    if server.started:
+    if http.started:
         print(f"DICOM Functions is ready: {_url(listener)}/v2", flush=True)
+        if emulator:
+            _print_storage(emulator)
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
+    http.should_exit = True
     await ends[1]
     for task in background:
         task.cancel()
@@ -129,25 +122,15 @@ def _site(listener: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _print_storage(emulator: Azurite) -> None:
+    """Say where the storage is, as a setting that a shell takes, if it is not where others look for it."""
+    where = emulator.connection_string
+    if emulator.ports != DEFAULT_PORTS and os.environ.get(_STORAGE) == where:
+        print(f"Its storage has other ports than usual, as those are taken: {_STORAGE}='{where}'", flush=True)
+
+
 def _url(listener: socket.socket) -> str:
     return f"http://{_site(listener)}"
-
-
-def _server(host: HttpHost) -> _Server:
-    """The worker's server, less what costs time and says nothing here: its logs, its trust in proxies."""
-    return _Server(
-        uvicorn.Config(
-            host,
-            interface="asgi3",
-            loop="asyncio",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=3,
-        )
-    )
 
 
 if __name__ == "__main__":

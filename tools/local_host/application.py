@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
+import logging
 import sys
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import azure.functions as func
@@ -17,6 +19,7 @@ import azure.functions as func
 from tools.local_host.errors import StartUpError
 
 _MODULE = "function_app"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,28 @@ def load(folder: Path) -> list[Function]:
     Raises
     ------
     StartUpError
-        There is no such file, not exactly one FunctionApp in it, or a function needs what this host lacks.
+        There is no such file, not exactly one FunctionApp in it, or a function needs what this host lacks; or the app
+        raises an exception of its own.
     """
     if not (folder / f"{_MODULE}.py").exists():
         raise StartUpError(f"There is no {_MODULE}.py in {folder.absolute()}.")
     sys.path.insert(0, str(folder.absolute()))
-    module = importlib.import_module(_MODULE)
+    module = _imported()
     apps = {id(value): value for value in vars(module).values() if isinstance(value, func.FunctionRegister)}
     if len(apps) != 1:
         raise StartUpError(f"{_MODULE}.py must have one FunctionApp at its top level; it has {len(apps)}.")
     return [_function(one) for one in next(iter(apps.values())).get_functions()]
+
+
+def _imported() -> ModuleType:
+    """The app's module. What it raises of its own is meant for who starts it, what Python raises for who wrote it."""
+    try:
+        return importlib.import_module(_MODULE)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] in sys.stdlib_module_names:
+            raise
+        _log.debug("%s.py could not be imported", _MODULE, exc_info=True)
+        raise StartUpError(f"{_MODULE}.py cannot start: {error}") from error
 
 
 def _function(built: Any) -> Function:

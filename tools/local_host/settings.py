@@ -12,12 +12,13 @@ from typing import Any
 from tools.local_host.errors import StartUpError
 
 _DEVELOPMENT_STORAGE = "usedevelopmentstorage=true"
-_FILES = ("local.settings.json", "local.settings.sample.json")
+_FILE, _SAMPLE = "local.settings.json", "local.settings.sample.json"
 
 
-def application_settings(folder: Path) -> dict[str, str]:
-    """The values of `local.settings.json`, or of the sample; a variable of the environment wins."""
-    path = next((folder / name for name in _FILES if (folder / name).exists()), None)
+def application_settings(folder: Path, *, or_sample: bool = True) -> dict[str, str]:
+    """The values of `local.settings.json`, or of the sample if wanted; a variable of the environment wins."""
+    names = (_FILE, _SAMPLE) if or_sample else (_FILE,)
+    path = next((folder / name for name in names if (folder / name).exists()), None)
     values = _json(path).get("Values", {}) if path else {}
     return {name: os.environ.get(name, str(value)) for name, value in values.items()}
 

@@ -53,12 +53,19 @@ class Options:
 
 @dataclass(slots=True)
 class Progress:
-    """How far the command is; `phase` is what it is at."""
+    """How far the command is; `phase` is what it is at, `studies` how many are to have their search rows anew."""
 
     summary: Summary = field(default_factory=Summary)
     phase: str = "blobs"
     done: int = 0
     left: int = 0
+    studies: int = 0
+
+    @property
+    def index_summary(self) -> str:
+        """What became of the studies, where they are all there is to it."""
+        seen = f"{'studies seen':<40}{self.studies:>12,}"
+        return f"{seen}\n{'not indexed yet':<40}{self.left:>12,}" if self.left else seen
 
     def note_left(self, left: int) -> None:
         """Take note of how many studies are to be indexed."""
@@ -85,7 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_environment(_environment())
         code = asyncio.run(rebuild(settings, options, progress))
-    except (SettingsError, StartUpError, CheckpointError) as error:
+    except SettingsError as error:
+        print(f"{error} (settings come from the environment, or local.settings.json)", file=sys.stderr)
+        return 2
+    except (StartUpError, CheckpointError) as error:
         print(error, file=sys.stderr)
         return 2
     except StorageUnavailable as error:
@@ -94,8 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Interrupted: start it again to go on.", file=sys.stderr)
         code = 130
-    if not options.index_only:
-        print(progress.summary)
+    print(progress.index_summary if options.index_only else progress.summary)
     return code
 
 
@@ -128,7 +137,10 @@ async def rebuild(settings: Settings, options: Options, progress: Progress) -> i
 def _told(summary: Summary, left: int) -> int:
     """Say what is left to do; the exit code."""
     if left:
-        print(f"{left:,} studies are being changed by others; the service's sweep will index them.")
+        print(
+            f"{left:,} studies have transactions that are not decided yet: requests at work, or broken off. "
+            "The service's sweep decides them an hour after they began; repeat the command then."
+        )
     if young := summary.counts[Fate.YOUNG]:
         print(f"{young:,} blobs were too young to be looked at: run it once more in an hour.")
     return 1 if left or young or summary.counts[Fate.UNREADABLE] else 0
@@ -178,6 +190,7 @@ async def _doubt_all(studies: Table, pending: Table, options: Options, progress:
                 task.result()
         running.add(asyncio.create_task(reindexing.doubt(studies, pending, partition, study)))
         progress.done += 1
+        progress.studies += 1
     await asyncio.gather(*running)
 
 
@@ -209,8 +222,8 @@ async def _shown(progress: Progress) -> AsyncIterator[None]:
 
 
 def _environment() -> Mapping[str, str]:
-    """The environment, over the app's local settings."""
-    return {**local.application_settings(Path.cwd()), **os.environ}
+    """The environment, over the app's local settings; not over a sample of them, which names no one's storage."""
+    return {**local.application_settings(Path.cwd(), or_sample=False), **os.environ}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -32,6 +32,18 @@ def test_summary_counts_and_names() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("left", "lines"),
+    [
+        (0, [f"{'studies seen':<40}{'1,000':>12}"]),
+        (3, [f"{'studies seen':<40}{'1,000':>12}", f"{'not indexed yet':<40}{3:>12}"]),
+    ],
+)
+def test_index_summary_counts_studies(left: int, lines: list[str]) -> None:
+    """The index alone is told in studies, and what is left only if something is."""
+    assert Progress(studies=1000, left=left).index_summary.splitlines() == lines
+
+
 def test_checkpoint_keeps_everything(tmp_path: Path) -> None:
     """Who goes on from a file tells what one run would have told."""
     checkpoint = Checkpoint(tmp_path / "kept", "http://account", "P/")

@@ -11,15 +11,18 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from tests.serving import LOCAL_HOST, ROOT, Service, served
-from tools.local_host.azurite import Azurite, script
+from tests.serving import LOCAL_HOST, ROOT, Service, served, storage_settings
+from tools.local_host.azurite import DEFAULT_PORTS, Azurite, script
 
+STORAGE_LINE = "Its storage has other ports than usual, as those are taken"
 PROBE = str(ROOT / "tests" / "unit" / "tools" / "probe_app")
 needs_azurite = pytest.mark.skipif(
     not script(ROOT / ".tools").exists() and os.environ.get("CI") != "true",
@@ -48,15 +51,20 @@ def descendants(service: Service) -> list[psutil.Process]:
     return psutil.Process(service.process.pid).children(recursive=True)
 
 
-def upload(service: Service, name: str) -> None:
-    """Put a blob into the service's emulator, through the ports its process was given."""
+def connection_string(service: Service) -> str:
+    """That of the service's emulator, with the ports its process was given."""
     azurite = next(one for one in descendants(service) if "azurite" in " ".join(one.cmdline()))
     arguments = azurite.cmdline()
     client = Azurite(tools=ROOT / ".tools")
     client.ports = tuple(
         int(arguments[arguments.index(f"--{s}Port") + 1]) for s in ("blob", "queue", "table")
     )
-    with BlobServiceClient.from_connection_string(client.connection_string) as account:
+    return client.connection_string
+
+
+def upload(service: Service, name: str) -> None:
+    """Put a blob into the service's emulator."""
+    with BlobServiceClient.from_connection_string(connection_string(service)) as account:
         container = account.get_container_client("drop")
         if not container.exists():
             container.create_container()
@@ -77,7 +85,7 @@ def wait_for_end(processes: list[psutil.Process]) -> list[psutil.Process]:
 @needs_azurite
 @pytest.mark.slow
 def test_make_run(tmp_path: Path) -> None:
-    """`make run` says one line when ready, keeps the data over a restart, and leaves no process behind."""
+    """`make run` says one line if its ports are free, keeps the data over a restart, and leaves no process behind."""
     command = ("make", "--no-print-directory", "run", f"APP={PROBE}")
     with served(command=command, DATA_DIR=str(tmp_path)) as first:
         assert first.ready_line.startswith("DICOM Functions is ready: http://127.0.0.1:")
@@ -91,7 +99,8 @@ def test_make_run(tmp_path: Path) -> None:
         first.process.send_signal(signal.SIGTERM)
         assert wait_for_end(started) == []
         assert first.process.stdout is not None
-        assert first.process.stdout.read() == ""
+        others = first.process.stdout.read().splitlines()
+        assert [line for line in others if not line.startswith(STORAGE_LINE)] == []
 
     clock = time.monotonic()
     with served(PROBE, DATA_DIR=str(tmp_path)) as second:
@@ -113,6 +122,43 @@ def test_interrupted(tmp_path: Path) -> None:
 
         assert service.process.wait(10) == 0
         assert wait_for_end(started) == []
+
+
+@needs_azurite
+@pytest.mark.slow
+def test_interrupted_during_requests(tmp_path: Path) -> None:
+    """A stop breaks requests off that do not finish, which is no error."""
+    errors = tmp_path / "errors"
+    command = ("sh", "-c", 'exec "$@" 2>"$ERRORS"', "sh", *LOCAL_HOST)
+    with served(PROBE, command=command, DATA_DIR=str(tmp_path), ERRORS=str(errors)) as service:
+        host = urlsplit(service.url)
+        with socket.create_connection((str(host.hostname), int(host.port or 0))) as client:
+            client.sendall(
+                b"POST /digest HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+            )
+            assert client.recv(12) == b"HTTP/1.1 100"  # the function waits for a body now
+
+            service.process.send_signal(signal.SIGINT)
+
+            assert service.process.wait(20) == 0
+
+    assert errors.read_text() == ""
+
+
+@needs_azurite
+@pytest.mark.slow
+def test_storage_elsewhere(tmp_path: Path) -> None:
+    """Where a usual port is taken, the second line says how the storage is reached, as a shell takes it."""
+    with ExitStack() as others:
+        for port in DEFAULT_PORTS:
+            with suppress(OSError):  # taken already
+                others.enter_context(socket.create_server(("127.0.0.1", port)))
+        with served(PROBE, DATA_DIR=str(tmp_path)) as service:
+            where = connection_string(service)
+            service.process.terminate()
+            assert service.process.stdout is not None
+
+            assert service.process.stdout.read() == f"{STORAGE_LINE}: DicomStorage='{where}'\n"
 
 
 @needs_azurite
@@ -173,6 +219,13 @@ def test_port_taken(taken_port: int) -> None:
             },
             "it has 2",
         ),
+        (
+            {
+                "host.json": "{}",
+                "function_app.py": "class Wrong(Exception):\n    pass\nraise Wrong('COLOUR is no colour')\n",
+            },
+            "function_app.py cannot start: COLOUR is no colour",
+        ),
     ],
 )
 def test_app_unusable(tmp_path: Path, files: dict[str, str], said: str) -> None:
@@ -184,6 +237,50 @@ def test_app_unusable(tmp_path: Path, files: dict[str, str], said: str) -> None:
 
     assert len(lines) == 1
     assert said in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DicomFhirUrl", "nonsense", "DicomFhirUrl"),
+        ("DicomEventTargets", "queue:Bad_Name", "DicomEventTargets"),
+        ("DicomStorage", "AccountName=x", "DicomStorage has no AccountKey"),
+    ],
+)
+def test_setting_wrong(name: str, value: str, said: str) -> None:
+    """A setting that the product refuses is one sentence."""
+    nowhere = "http://127.0.0.1:9/x"
+    storage = f"AccountName=x;AccountKey=eA==;BlobEndpoint={nowhere};TableEndpoint={nowhere};QueueEndpoint={nowhere}"
+
+    lines = failed(
+        *LOCAL_HOST, str(ROOT), **{"PORT": "0", **storage_settings(storage), name: value}
+    ).splitlines()
+
+    assert len(lines) == 1
+    assert lines[0].startswith(f"function_app.py cannot start: {said}")
+
+
+@pytest.mark.parametrize(
+    ("raised", "level"),
+    [("undefined", "WARNING"), ("import nothing_of_the_kind", "WARNING"), ("raise Wrong", "DEBUG")],
+)
+def test_app_mistaken(tmp_path: Path, raised: str, level: str) -> None:
+    """What Python finds wrong with an app is told with its place; so is the app's own finding to who debugs it."""
+    (tmp_path / "host.json").write_text("{}")
+    (tmp_path / "function_app.py").write_text(f"class Wrong(Exception):\n    pass\n{raised}\n")
+
+    done = subprocess.run(
+        [*LOCAL_HOST, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PORT": "0", "LOG_LEVEL": level},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert 'function_app.py", line 3' in done.stderr
 
 
 @pytest.fixture
